@@ -1,0 +1,86 @@
+"""A message before it is octets: what its writer said, checked and complete.  No I/O.
+
+Dates, ids and boundaries come in from outside, so that the same letter always gives the
+same octets.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from asyncnet.mail.address import Mailbox
+
+BLOCK_OCTETS = 57 * 64 * 18  # 65,664: whole base64 rows, and under the allocator's mmap threshold
+
+
+class ContentError(Exception):
+    """The content cannot be read as promised: it changed, shrank, grew or vanished."""
+
+
+class Content(Protocol):
+    """Octets of known number that can be read again and again, block by block."""
+
+    @property
+    def octets(self) -> int: ...
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield octets in all, in blocks of BLOCK_OCTETS (the last one shorter).
+
+        Raises ContentError when what is read differs from what octets promised.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Octets:
+    """Content that lies in memory."""
+
+    data: bytes
+
+    @property
+    def octets(self) -> int:
+        return len(self.data)
+
+    def blocks(self) -> Iterator[bytes]:
+        for start in range(0, len(self.data), BLOCK_OCTETS):
+            yield self.data[start : start + BLOCK_OCTETS]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file that goes along: an attachment, or an inline image when cid is given.
+
+    name is the file name shown to the reader, any characters but path separators and
+    controls; media_type is "type/subtype" without parameters; cid bears no angle brackets.
+    """
+
+    content: Content
+    media_type: str
+    name: str | None = None
+    cid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Everything that compose needs.  bcc is absent: it lives in the envelope alone.
+
+    date carries an offset.  message_id bears its angle brackets.  boundary_seed makes the
+    boundaries unique: the same seed gives the same octets.  headers are further fields in
+    their order, unstructured text, reserved names excluded by the reader.
+    """
+
+    from_: Mailbox
+    date: datetime
+    message_id: str
+    boundary_seed: str
+    sender: Mailbox | None = None
+    reply_to: tuple[Mailbox, ...] = ()
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    inline: tuple[Part, ...] = ()
+    attachments: tuple[Part, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,290 @@
+"""The store: the one place where intake, delivery and reporting meet.
+
+The database is the truth; the folders are views of it.  Every step below may be done twice.
+
+A job's life, and what a crash leaves behind:
+
+  where it is                                   after a crash, at the next start
+  --------------------------------------------  ---------------------------------------------
+  file in pickup/                               not ours yet: it is found by the scan
+  file in queue/, no row                        claimed: intake is done again, under the id in
+                                                the file's name, so it is still one mail
+  content file in queue/, no row                written before a commit that never came: swept
+  row waiting (its file in queue/)              will be sent when it is due
+  row leased, no dot mark                       the lease is taken back; the attempt is repeated
+  row leased, dot mark, no verdict              in doubt: on_doubt decides (RFC 1047)
+  row finished, not reported                    the result is written (again), the file is moved
+  row finished, reported, content still there   the content is dropped
+
+Times are seconds since the epoch on the caller's clock; the store itself reads no clock.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from asyncnet.mail.envelope import Envelope, Route
+from asyncnet.mail.letter import Content
+from asyncnet.mail.problem import Problem
+from asyncnet.mail.verdict import JobStatus, Verdict
+
+INLINE_OCTETS = 16 * 1024  # larger content lies beside the row: in rows it halves the rate
+
+OnDoubt = Literal["retry", "hold", "fail"]
+
+
+class StoreError(Exception):
+    """The store cannot be used, or not now; str() says why and what to do."""
+
+
+class StoreBroken(StoreError):
+    """A commit or flush failed: nobody knows what is on the disk.  End the process (75)."""
+
+
+class LeaseLost(StoreError):
+    """Somebody else holds the message by now: stop, and leave it alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job file that was renamed into queue/: the identity of all that follows.
+
+    name is the file's stem as dropped ("hello"), job_file its present name in queue/.
+    """
+
+    queue_id: str
+    name: str
+    job_file: str
+    claimed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A claimed job that became a message; its content is handed over beside it.
+
+    job_id is the idempotency key.  route tells the account or server.  priority is 0 (high),
+    1 or 2 (low).  due_at is now or send_at.
+    """
+
+    claim: Claim
+    message_id: str
+    envelope: Envelope
+    route: Route
+    due_at: float
+    expires_at: float
+    job_id: str | None = None
+    priority: int = 1
+    on_doubt: OnDoubt = "retry"
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A claimed job that cannot become a message: finished at once, status invalid."""
+
+    claim: Claim
+    errors: tuple[Problem, ...]
+    job_id: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Acceptance(StrEnum):
+    """What accept() made of a message."""
+
+    QUEUED = "queued"
+    DUPLICATE = "duplicate"  # its job_id was seen within the window: finished, not sent
+    KNOWN = "known"  # the same queue_id is there already: a repeated step, nothing done
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to send one message until it is settled.
+
+    envelope.recipients holds only those still to be tried and positions their places in the
+    job, in the same order.  fence grows with every lease of a message: a holder with an old
+    one gets LeaseLost.  attempts counts the attempts settled before this one.
+    """
+
+    queue_id: str
+    fence: int
+    route: Route
+    envelope: Envelope
+    positions: tuple[int, ...]
+    attempts: int
+    message_id: str
+    size_octets: int
+    priority: int
+    claimed_at: float
+    expires_at: float
+    on_doubt: OnDoubt
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one attempt ended.  Committed as one step.
+
+    verdicts maps positions to verdicts (only those tried); with counted the attempt uses up
+    one of the schedule (an account's trouble does not).  due_at is when those not final are
+    tried again.  hold parks the message until a person releases it.  server is "host:port"
+    and tls {"version", "verified"} as they were, both None where no server was reached.
+    """
+
+    verdicts: Mapping[int, Verdict]
+    due_at: float
+    counted: bool = True
+    hold: bool = False
+    server: str | None = None
+    tls: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRecord:
+    address: str
+    verdict: Verdict
+    possible_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that the store knows of one job: what results, lists and pages are made of.
+
+    envelope_from and message_id are None for a job that never became a message.  due_at is
+    None once it is finished, finished_at until then.  account is None where the job named
+    a server.
+    """
+
+    claim: Claim
+    status: JobStatus
+    job_id: str | None
+    account: str | None
+    server: str | None
+    tls: Mapping[str, Any] | None
+    message_id: str | None
+    envelope_from: str | None
+    size_octets: int | None
+    priority: int
+    attempts: int
+    due_at: float | None
+    expires_at: float | None
+    finished_at: float | None
+    recipients: tuple[RecipientRecord, ...]
+    errors: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """Why an account's mail waits: seen by every command and page, kept over restarts.
+
+    state is "ok", "throttled", "held" or "down".  Nothing of this account is leased before
+    until (infinity: before a person releases it).  failures counts those in a row.
+    """
+
+    name: str
+    state: Literal["ok", "throttled", "held", "down"] = "ok"
+    until: float = 0.0
+    since: float = 0.0
+    failures: int = 0
+    reason: str = ""
+    hint: str | None = None
+
+
+class Store(Protocol):
+    """The contract, kept by every engine and proven by one conformance suite.
+
+    Each coroutine returns only after its effect is on the disk.  Cancelling one leaves its
+    effect done or not done, never half done.  Any of them may raise StoreBroken.
+    """
+
+    ready: asyncio.Event  # a hint: something may be due; who waits clears it
+    finished: asyncio.Event  # a hint: something may be unreported; who waits clears it
+
+    async def open(self, now: float) -> None:
+        """Make or migrate the schema, take back the leases that are over, judge the doubts.
+
+        Raises StoreError where the file cannot be used (network file system, damaged, made
+        by a newer version, no permission).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over, then close.  May be called twice."""
+        ...
+
+    async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+        """Take over a message; from here on it is sent or reported, whatever happens.
+
+        Raises ContentError (nothing is kept then) or StoreError (disk full and the like:
+        nothing is kept, try again later).
+        """
+        ...
+
+    async def refuse(self, refusal: Refusal, now: float) -> None:
+        """Take over a job that cannot be sent, so that its result gets written."""
+        ...
+
+    async def known(self, queue_ids: Iterable[str]) -> frozenset[str]:
+        """Those of queue_ids that have a row."""
+        ...
+
+    async def lease(self, now: float, limit: int) -> list[Lease]:
+        """Lease up to limit messages that are due: by priority, then due time, then id.
+
+        Messages whose account waits (see AccountState.until) are passed over; one whose
+        expires_at has come is due at once.
+        """
+        ...
+
+    async def next_due(self, now: float) -> float | None:
+        """When lease() may next have something, account states considered; None: nothing waits."""
+        ...
+
+    def content(self, lease: Lease) -> Content:
+        """The message as composed.  Its blocks() read the disk: keep them off the loop if large."""
+        ...
+
+    async def mark_dot(self, lease: Lease) -> None:
+        """Note that the end of the content is about to be sent.  Raises LeaseLost."""
+        ...
+
+    async def settle(self, lease: Lease, settlement: Settlement, now: float) -> None:
+        """Commit an attempt's verdicts and give the lease back.  Raises LeaseLost.
+
+        When every recipient is final the job is finished.
+        """
+        ...
+
+    async def unreported(self, limit: int) -> list[Record]:
+        """Finished jobs whose results are not written yet, oldest first."""
+        ...
+
+    async def mark_reported(self, queue_ids: Iterable[str]) -> None:
+        """Note that the results lie in their folders; the content is dropped."""
+        ...
+
+    async def records(self, *, states: Iterable[JobStatus] = (), limit: int = 1000) -> list[Record]:
+        """Jobs, newest first; states empty means those not finished."""
+        ...
+
+    async def find(self, key: str) -> list[Record]:
+        """Jobs whose queue id, job id or name is key, newest first."""
+        ...
+
+    async def counts(self) -> Mapping[JobStatus, int]:
+        """How many jobs stand at each status (those still kept)."""
+        ...
+
+    async def account_states(self) -> Mapping[str, AccountState]:
+        """States by Route.key; one that is missing is ok."""
+        ...
+
+    async def set_account_state(self, state: AccountState) -> None: ...
+
+    async def purge(self, before: float) -> int:
+        """Forget jobs reported and finished before that time; returns how many."""
+        ...
