@@ -1,0 +1,203 @@
+"""The command line: what there is, with its help; the work is done in the modules beside.
+
+They are imported when their command runs, so that none pays for what another needs.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from asyncnet.cli import exit_codes
+
+app = typer.Typer(
+    name="asyncnet",
+    help="Three pages on port 8080, and mail from a folder with a result per recipient.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # its locals would show secrets
+)
+queue_app = typer.Typer(
+    no_args_is_help=True, help="Look into the queue, also while the daemon runs."
+)
+app.add_typer(queue_app, name="queue")
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Settings; else $ASYNCNET_CONFIG, ./config/asyncnet.toml, the user's, the system's.",
+    ),
+]
+Jobs = Annotated[list[Path], typer.Argument(metavar="JOB...", help="Job files (YAML or JSON).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"asyncnet {version('asyncnet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    only: Annotated[
+        list[Literal["web", "intake", "delivery"]] | None,
+        typer.Option("--only", help="Run just this part; may be given more than once."),
+    ] = None,
+) -> int:
+    """Run the daemon: the pages, the watched folder, the delivery.
+
+    SIGTERM or Ctrl-C stops in order, SIGHUP reads the settings again.
+    """
+    from asyncnet.cli import serve as command
+
+    return command.run(config, only)
+
+
+@app.command()
+def send(
+    jobs: Jobs,
+    config: Config = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The configured account to send with.")
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="HOST[:PORT]", help="Another server, by name or IP address."),
+    ] = None,
+    tls: Annotated[
+        Literal["implicit", "starttls", "none"] | None,
+        typer.Option(help="With --server; default by port: 465 implicit, else STARTTLS."),
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="With --server: log in as this user.")] = None,
+    password_env: Annotated[
+        str | None,
+        typer.Option(metavar="VARIABLE", help="The environment variable that holds its password."),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="With --server: the authorities to trust instead."),
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show the handshake and every line of the dialogue.")
+    ] = False,
+    engine: Annotated[
+        Literal["own", "stdlib"],
+        typer.Option(help="stdlib: the same through email.mime and smtplib, as a yardstick."),
+    ] = "own",
+) -> int:
+    """Send jobs now, in the foreground, without the queue.
+
+    Ends with 0 when every recipient was accepted, 69 when one was refused, 75 when one may be
+    tried again later, 65 when a job is wrong.
+    """
+    from asyncnet.cli import send as command
+
+    options = command.ServerOptions(account, server, tls, user, password_env, ca_file)
+    return command.run(jobs, config, options, trace=trace, engine=engine)
+
+
+@app.command()
+def check(jobs: Jobs, config: Config = None) -> int:
+    """Say whether jobs are right: every mistake with line, column and what would be right."""
+    from asyncnet.cli import jobs as command
+
+    return command.check(jobs, config)
+
+
+@app.command()
+def render(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="A job file.")], config: Config = None
+) -> int:
+    """Print the message that a job becomes, as it would go on the wire."""
+    from asyncnet.cli import jobs as command
+
+    return command.render(job, config)
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of a job, so that editors complete and check it."""
+    from asyncnet.cli import jobs as command
+
+    return command.schema()
+
+
+@queue_app.command("list")
+def queue_list(
+    config: Config = None,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Finished jobs too, as long as they are kept.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """List the jobs that wait, newest first: state, attempts, when they are tried next."""
+    from asyncnet.cli import queue as command
+
+    return command.list_jobs(config, everything=everything, as_json=json)
+
+
+@queue_app.command("show")
+def queue_show(
+    key: Annotated[str, typer.Argument(metavar="ID|NAME", help="Queue id, job id or name.")],
+    config: Config = None,
+    json: Json = False,
+) -> int:
+    """Show one job: every recipient with the last answer, and what happens next."""
+    from asyncnet.cli import queue as command
+
+    return command.show(key, config, as_json=json)
+
+
+@app.command()
+def sink(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen.")
+    ] = "127.0.0.1:1025",
+    maildir: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The Maildir that keeps what comes in.")
+    ] = Path("sink"),
+) -> int:
+    """Run the local test sink alone: an SMTP server that keeps all mail in a Maildir."""
+    from asyncnet.cli import sink as command
+
+    return command.run(listen, maildir)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    from asyncnet.config import ConfigError
+
+    try:
+        code = app(standalone_mode=False)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"asyncnet: {problem}", file=sys.stderr)
+        code = exit_codes.CONFIG
+    except TyperException as error:
+        print(f"asyncnet: {error.format_message()}\nTry: asyncnet --help", file=sys.stderr)
+        code = exit_codes.USAGE
+    except BrokenPipeError:  # `asyncnet queue list | head`
+        sys.stderr.close()
+        code = exit_codes.OK
+    except (Abort, KeyboardInterrupt):
+        code = 130  # as shells report SIGINT
+    sys.exit(code)

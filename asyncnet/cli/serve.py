@@ -1,0 +1,78 @@
+"""`asyncnet serve`: the daemon in a process, with its signals, logs and exit codes."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from asyncnet.cli import exit_codes, logs
+from asyncnet.config import ConfigError, Settings, load
+from asyncnet.mailqueue.store import StoreBroken
+from asyncnet.supervisor import Daemon, Part, StartError
+
+log = structlog.get_logger()
+
+
+def run(config: Path | None, only: Sequence[str] | None) -> int:
+    """Serve until a signal; returns the exit code.  Raises ConfigError before the start."""
+    settings = load(config)
+    logs.configure(settings.log)
+    parts = frozenset(Part(name) for name in only) if only else frozenset(Part)
+    daemon = Daemon(settings, parts=parts)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(serve(daemon, lambda: load(config)))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed, else None: asyncio's own."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(daemon: Daemon, reload: Callable[[], Settings]) -> int:
+    """Start, run until SIGTERM or SIGINT, stop.  Returns the exit code."""
+    stopping = asyncio.Event()
+    hang_up = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    try:
+        await daemon.start()
+    except StartError as error:
+        print(f"asyncnet: {error}", file=sys.stderr)
+        return error.exit_code
+    reloading = asyncio.create_task(_reload_on(hang_up, daemon, reload))
+    try:
+        await daemon.run(stopping)
+    except StoreBroken as error:
+        log.critical("the queue is broken; start afresh", error=str(error))
+        return exit_codes.TEMPFAIL
+    finally:
+        reloading.cancel()
+        log.info("stopping")
+        await daemon.stop()
+        log.info("stopped")
+    return exit_codes.OK
+
+
+async def _reload_on(
+    hang_up: asyncio.Event, daemon: Daemon, reload: Callable[[], Settings]
+) -> None:
+    while True:
+        await hang_up.wait()
+        hang_up.clear()
+        try:
+            settings = reload()
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("settings not reloaded; the old ones stay", problem=problem)
+        else:
+            await daemon.reload(settings)

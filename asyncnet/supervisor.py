@@ -1,0 +1,252 @@
+"""The daemon's life: start, run, stop, each in order; and reload.
+
+It puts the rooms together and knows nothing of their work.  Order of start: lock, store, sink,
+pages, then intake, delivery and reporting.  Order of stop: the reverse, with what runs given
+STOP_GRACE_S to finish.  A service that ends by an exception ends the daemon, since half a
+daemon that looks alive is worse than none: its supervisor (systemd, say) starts it afresh, and
+the store goes on where it was.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from asyncnet.config import Settings
+from asyncnet.delivery.agent import DeliveryAgent
+from asyncnet.mailqueue.sqlite import SqliteStore
+from asyncnet.mailqueue.store import Store, StoreError
+from asyncnet.spool.folder import SpoolError, SpoolFolder
+from asyncnet.spool.intake import Intake
+from asyncnet.spool.reporter import Reporter
+from asyncnet.web.listener import HttpListener
+
+STOP_GRACE_S = 5.0
+MAX_DESCRIPTORS = 65_536
+
+EXIT_OK = 0
+EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a port or the spool is taken
+EXIT_SOFTWARE = 70  # EX_SOFTWARE
+EXIT_TEMPFAIL = 75  # EX_TEMPFAIL: start afresh
+EXIT_CONFIG = 78  # EX_CONFIG
+
+log = structlog.get_logger()
+
+
+class StartError(Exception):
+    """The daemon cannot start; str() is one line that says why, exit_code what to end with."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Part(StrEnum):
+    """What `serve --only` can pick."""
+
+    WEB = "web"
+    INTAKE = "intake"  # with reporting: who takes a job in files its result
+    DELIVERY = "delivery"
+
+
+class Service(Protocol):
+    """A part that works until it is stopped; an exception out of run() is fatal."""
+
+    async def run(self) -> None: ...
+    async def stop(self, grace_s: float) -> None: ...
+
+
+class Daemon:
+    """Both network services over one store.  start(), then run(), then stop()."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        parts: frozenset[Part] = frozenset(Part),
+        make_store: Callable[[Settings], Store] | None = None,
+        on_step: Callable[[str], None] | None = None,
+    ) -> None:
+        """Nothing is opened yet.
+
+        make_store and on_step are for those who watch the daemon from within: the first gives
+        the store, the second is told of each step of a job's life.
+        """
+        self.settings = settings
+        self._parts = parts
+        self._make_store = make_store or _sqlite_store
+        self._on_step = on_step
+        self._open = AsyncExitStack()
+        self._services: dict[asyncio.Task[None], Service] = {}
+        self._store: Store | None = None
+        self._folder: SpoolFolder | None = None
+        self.http: HttpListener | None = None
+
+    async def start(self) -> None:
+        """Open everything; from here on requests are answered and jobs are taken.
+
+        Raises StartError; nothing stays open then.
+        """
+        _raise_descriptor_limit()
+        try:
+            await self._start_in_order()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start_in_order(self) -> None:
+        if self._parts != {Part.WEB}:
+            self._take_spool()
+        if Part.WEB in self._parts:
+            self.http = HttpListener(self.settings.http)
+            await self._start_listener(self.http, "[http] listen")
+        if self._parts != {Part.WEB}:
+            await self._open_store()
+            await self._start_sink()
+            self._start_mail()
+        self._log_ready()
+
+    def _take_spool(self) -> None:
+        folder = SpoolFolder(self.settings.spool.dir)
+        try:
+            folder.prepare()
+            self._open.callback(folder.lock())
+        except SpoolError as error:
+            raise StartError(str(error), error.exit_code) from error
+        self._folder = folder
+
+    async def _open_store(self) -> None:
+        store = self._make_store(self.settings)
+        try:
+            await store.open(time.time())
+        except StoreError as error:
+            raise StartError(str(error), EXIT_CONFIG) from error
+        self._open.push_async_callback(store.close)
+        self._store = store
+
+    async def _start_listener(self, listener: HttpListener, key: str) -> None:
+        try:
+            await listener.start()
+        except OSError as error:
+            raise StartError(f"{key}: {error}", EXIT_UNAVAILABLE) from error
+        self._open.push_async_callback(listener.stop, STOP_GRACE_S)
+
+    async def _start_sink(self) -> None:
+        if not self.settings.sink.listen:
+            return
+        try:
+            from asyncnet.lab.sink import Sink  # heavy, and only for trying things out
+        except ModuleNotFoundError as error:
+            raise StartError(
+                f"[sink] listen: the test sink needs the package {error.name}; install "
+                "'asyncnet[sink]', or take [sink] listen out",
+                EXIT_CONFIG,
+            ) from error
+        sink = Sink(self.settings.sink.listen, self.settings.sink.maildir)
+        try:
+            await sink.start()
+        except OSError as error:
+            raise StartError(f"[sink] listen: {error}", EXIT_UNAVAILABLE) from error
+        self._open.push_async_callback(sink.stop)
+
+    def _start_mail(self) -> None:
+        for service in self._mail_services():
+            task = asyncio.create_task(service.run(), name=type(service).__name__)
+            self._services[task] = service
+
+    def _mail_services(self) -> list[Service]:
+        """In the order of start; they stop in the reverse order."""
+        assert self._store is not None
+        assert self._folder is not None
+        settings, store, folder = self.settings, self._store, self._folder
+        step = self._on_step
+        services: list[Service] = []
+        if Part.INTAKE in self._parts:
+            services.append(Reporter(folder, store, on_step=step))
+        if Part.DELIVERY in self._parts:
+            services.append(DeliveryAgent(store, settings.account, settings.queue))
+        if Part.INTAKE in self._parts:
+            accounts = settings.account
+            services.append(
+                Intake(folder, store, settings.spool, settings.queue, accounts, on_step=step)
+            )
+        return services
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until stopping is set.  Raises what a service died of."""
+        waiter = asyncio.create_task(stopping.wait(), name="stopping")
+        try:
+            while not waiter.done():
+                await asyncio.wait([waiter, *self._services], return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in self._services if task.done()]:
+                    del self._services[task]
+                    task.result()
+        finally:
+            waiter.cancel()
+
+    async def reload(self, settings: Settings) -> None:
+        """Go on with other settings: accounts, queue and spool rules at once.
+
+        What is bound or open stays as it is ([http], [sink], the spool's place, the store):
+        a change there is told, and takes a restart.
+        """
+        for name in ("http", "sink"):
+            if getattr(settings, name) != getattr(self.settings, name):
+                log.warning("setting needs a restart", section=name)
+        if (settings.spool.dir, settings.database) != (
+            self.settings.spool.dir,
+            self.settings.database,
+        ):
+            log.warning("setting needs a restart", section="spool.dir, queue.url")
+        await self._stop_services()
+        self.settings = settings
+        if self._store is not None:
+            self._start_mail()
+        log.info("reloaded", accounts=list(settings.account))
+
+    async def stop(self) -> None:
+        """Stop in order; what runs gets STOP_GRACE_S.  Nothing is lost.  May be called twice."""
+        await self._stop_services()
+        await self._open.aclose()
+
+    async def _stop_services(self) -> None:
+        """Intake first, so that nothing new comes; reporting last, so that all is told."""
+        for task, service in reversed(list(self._services.items())):
+            await service.stop(STOP_GRACE_S)
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error(
+                    "service failed while stopping", service=task.get_name(), error=str(error)
+                )
+        self._services.clear()
+
+    def _log_ready(self) -> None:
+        pages = [] if self.http is None else [f"http://{place}" for place in self.http.endpoints]
+        pickup = None if self._folder is None else str(self._folder.pickup)
+        log.info("ready", pages=pages, pickup=pickup, pid=os.getpid())
+
+
+def _sqlite_store(settings: Settings) -> Store:
+    return SqliteStore(
+        settings.database,
+        settings.spool.dir / "queue",
+        dedup_window_s=settings.queue.dedup_window,
+    )
+
+
+def _raise_descriptor_limit() -> None:
+    """A connection is a descriptor, and the usual soft limit of 1,024 is soon used up."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,172 @@
+"""`make bench`: the whole daemon, from a dropped file to the result, measured from outside.
+
+Three figures, each with what it must be:
+  memory   peak above idle while a 25 MB attachment goes through        under 16 MB
+  latency  job renamed into pickup/ -> last octet at the sink, idle     median of 200 under 50 ms
+  burst    2,000 jobs dropped at once -> all results written            jobs per second
+The sink is a bare one in this process (fast_sink), since a slower one would be what is measured.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.fast_sink import FastSink
+from tests.support.daemon import DaemonProcess, config_text, running
+
+ATTACHMENT_OCTETS = 25_000_000
+MEMORY_MUST_MB = 16.0
+LATENCY_MUST_MS = 50.0
+WARM_UP = 20
+
+JOB = """\
+from: Bench <bench@example.org>
+to: reader@example.com
+subject: "Measurement {number}"
+text: |
+  {text}
+"""
+TEXT = "A thousand octets of plain text make an ordinary mail. " * 18
+
+
+class Arrivals:
+    """Counts messages at the sink and wakes who waits for the next."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last_at_s = 0.0
+        self._arrived = asyncio.Event()
+
+    def note(self) -> None:
+        self.count += 1
+        self.last_at_s = time.perf_counter()
+        self._arrived.set()
+
+    async def wait_for(self, count: int) -> None:
+        while self.count < count:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+
+def resident_mb(pid: int, field: str) -> float:
+    """A figure of /proc/PID/status ("VmRSS", "VmHWM") in MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise LookupError(field)
+
+
+def reset_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+async def measure_memory(daemon: DaemonProcess, folder: Path) -> float:
+    """MB that the daemon's peak stands above its idle size while 25 MB go through."""
+    block = os.urandom(1_000_000)
+    with (folder / "large.bin").open("wb") as file:
+        for _ in range(ATTACHMENT_OCTETS // len(block)):
+            file.write(block)
+    pid = daemon.process.pid
+    idle = resident_mb(pid, "VmRSS")
+    reset_peak(pid)
+    daemon.drop(
+        "large.yaml",
+        JOB.format(number="25 MB", text="see attachment") + "attachments: [large.bin]\n",
+    )
+    result = await daemon.result("large", timeout_s=60)
+    assert result["status"] == "sent", result
+    peak = resident_mb(pid, "VmHWM")
+    print(f"memory   idle {idle:.1f} MB, peak with 25 MB attachment {peak:.1f} MB")
+    return peak - idle
+
+
+async def measure_latency(daemon: DaemonProcess, arrivals: Arrivals, count: int) -> list[float]:
+    """Milliseconds from rename to the sink, one job at a time."""
+    times_ms = []
+    for number in range(count):
+        name = f"latency-{number}.yaml"
+        aside = daemon.spool / f".{name}"
+        aside.write_text(JOB.format(number=number, text=TEXT))
+        expected = arrivals.count + 1
+        start = time.perf_counter()
+        aside.rename(daemon.spool / "pickup" / name)
+        await arrivals.wait_for(expected)
+        times_ms.append((arrivals.last_at_s - start) * 1000)
+        await daemon.result(f"latency-{number}")
+    return times_ms
+
+
+async def measure_burst(daemon: DaemonProcess, count: int) -> tuple[float, int]:
+    """Seconds from the first rename until count results lie in sent/, and how many do."""
+    aside = daemon.spool / "aside"
+    aside.mkdir()
+    for number in range(count):
+        (aside / f"burst-{number}.yaml").write_text(JOB.format(number=number, text=TEXT))
+    sent = daemon.spool / "sent"
+    start = time.perf_counter()
+    for file in list(aside.iterdir()):
+        file.rename(daemon.spool / "pickup" / file.name)
+    async with asyncio.timeout(300):
+        while True:
+            # Names are counted every 20 ms: cheap beside the work, and exact enough for it.
+            names = os.listdir(sent)
+            done = sum(n.startswith("burst-") and n.endswith(".result.json") for n in names)
+            if done >= count:
+                return time.perf_counter() - start, done
+            await asyncio.sleep(0.02)
+
+
+async def measure(burst: int, latency: int) -> dict[str, float]:
+    arrivals = Arrivals()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: FastSink(arrivals.note), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        with tempfile.TemporaryDirectory(prefix="asyncnet-bench-") as name:
+            folder = Path(name)
+            async with running(folder, config_text(folder, port)) as daemon:
+                await measure_latency(daemon, arrivals, WARM_UP)
+                above_idle_mb = await measure_memory(daemon, folder)
+                for old in (daemon.spool / "sent").iterdir():
+                    old.unlink()
+                times_ms = await measure_latency(daemon, arrivals, latency)
+                seconds, done = await measure_burst(daemon, burst)
+    finally:
+        server.close()
+    return {
+        "memory_above_idle_mb": round(above_idle_mb, 1),
+        "latency_median_ms": round(statistics.median(times_ms), 2),
+        "latency_p99_ms": round(statistics.quantiles(times_ms, n=100)[98], 2),
+        "burst_jobs": done,
+        "burst_jobs_per_s": round(done / seconds),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--burst", type=int, default=2000)
+    parser.add_argument("--latency", type=int, default=200)
+    options = parser.parse_args()
+    figures = asyncio.run(measure(options.burst, options.latency))
+    memory_ok = figures["memory_above_idle_mb"] < MEMORY_MUST_MB
+    latency_ok = figures["latency_median_ms"] < LATENCY_MUST_MS
+    print(
+        f"memory   {figures['memory_above_idle_mb']} MB above idle "
+        f"(must be under {MEMORY_MUST_MB}): {'ok' if memory_ok else 'MISSED'}\n"
+        f"latency  median {figures['latency_median_ms']} ms, p99 {figures['latency_p99_ms']} ms, "
+        f"of {options.latency} (median must be under {LATENCY_MUST_MS}): "
+        f"{'ok' if latency_ok else 'MISSED'}\n"
+        f"burst    {figures['burst_jobs']} jobs at once: {figures['burst_jobs_per_s']} jobs/s, "
+        "durable, results written\n" + json.dumps(figures)
+    )
+    return 0 if memory_ok and latency_ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
