@@ -111,8 +111,7 @@ def _drop(spool: Path, name: str, text: str) -> None:
     aside.rename(spool / "pickup" / name)
 
 
-async def _show_examples(spool: Path) -> None:
-    examples = sorted(EXAMPLES.glob("*.yaml"))
+async def _show_examples(spool: Path, examples: list[Path]) -> None:
     for example in examples:
         _drop(spool, example.name, example.read_text(encoding="utf-8"))
     table = Table("job", "status", "recipient", "answer of the server", "octets")
@@ -182,7 +181,7 @@ async def _show_dialogue(config: Path, port: int) -> None:
             raise DemoFailed("asyncnet send did not send")
 
 
-async def _tour(folder: Path) -> None:
+async def _tour(folder: Path, examples: list[Path]) -> None:
     config, port = _write_config(folder)
     _step("Start the daemon: python -m asyncnet serve")
     daemon = await asyncio.create_subprocess_exec(
@@ -197,7 +196,7 @@ async def _tour(folder: Path) -> None:
         spool = folder / "spool"
         console.print(f"  pages at {ready['pages'][0]}, jobs go into spool/pickup/")
         _step("Drop every example of config/jobs/ into spool/pickup/")
-        await _show_examples(spool)
+        await _show_examples(spool, examples)
         _step("What lies in the test sink's Maildir")
         await _show_maildir(folder)
         _step("Drop a job with mistakes")
@@ -225,7 +224,7 @@ def main() -> int:
         return 1
     folder = Path(tempfile.mkdtemp(prefix="asyncnet-demo-"))
     try:
-        asyncio.run(_tour(folder))
+        asyncio.run(_tour(folder, sorted(EXAMPLES.glob("*.yaml"))))
     except (DemoFailed, TimeoutError) as error:
         console.print(f"[red]the demo failed: {escape(str(error) or 'a step took too long')}[/]")
         return 1
