@@ -121,6 +121,8 @@ class Lease:
     claimed_at: float
     expires_at: float
     on_doubt: OnDoubt
+    # The engine's own: content so small that it came along.  Read it through content().
+    inline: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,9 @@ class Store(Protocol):
     """The contract, kept by every engine and proven by one conformance suite.
 
     Each coroutine returns only after its effect is on the disk.  Cancelling one leaves its
-    effect done or not done, never half done.  Any of them may raise StoreBroken.
+    effect done or not done, never half done.  Any of them may raise StoreBroken, and those
+    that write StoreError (no room on the disk, another process in the way): nothing is done
+    then, and the same call may be made again.
     """
 
     ready: asyncio.Event  # a hint: something may be due; who waits clears it
@@ -219,6 +223,11 @@ class Store(Protocol):
     async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
         """Take over a message; from here on it is sent or reported, whatever happens.
 
+        DUPLICATE: a job of the same job_id was claimed within the window before or after, and
+        was or may be sent.  One that ended invalid, failed, expired, canceled or duplicate
+        does not count: nobody can have got its mail, and put right it may come again.  The
+        recipients of a duplicate are canceled, and their text names the other's queue id.
+
         Raises ContentError (nothing is kept then) or StoreError (disk full and the like:
         nothing is kept, try again later).
         """
@@ -236,12 +245,16 @@ class Store(Protocol):
         """Lease up to limit messages that are due: by priority, then due time, then id.
 
         Messages whose account waits (see AccountState.until) are passed over; one whose
-        expires_at has come is due at once.
+        expires_at has come is due at once, and goes into the limit before the others, since
+        it needs a verdict but no server.  Cancelled, what it may have leased is given back.
         """
         ...
 
     async def next_due(self, now: float) -> float | None:
-        """When lease() may next have something, account states considered; None: nothing waits."""
+        """When lease() may next have something, account states considered; may be past.
+
+        None: nothing waits, or nothing that time alone will release.
+        """
         ...
 
     def content(self, lease: Lease) -> Content:
@@ -255,7 +268,11 @@ class Store(Protocol):
     async def settle(self, lease: Lease, settlement: Settlement, now: float) -> None:
         """Commit an attempt's verdicts and give the lease back.  Raises LeaseLost.
 
-        When every recipient is final the job is finished.
+        A final verdict is never overwritten.  IN_DOUBT goes by the message's on_doubt: with
+        "retry" the recipient is DEFERRED, keeps the verdict's words and is marked a possible
+        duplicate; with "hold" as well, and the message is parked; with "fail" it is final.
+        When every recipient is final the job is finished; else it waits until due_at, or is
+        HELD.  Without verdicts and uncounted, the lease is given back as if it had not been.
         """
         ...
 
@@ -264,7 +281,10 @@ class Store(Protocol):
         ...
 
     async def mark_reported(self, queue_ids: Iterable[str]) -> None:
-        """Note that the results lie in their folders; the content is dropped."""
+        """Note that the results lie in their folders; the content is dropped.
+
+        Ids that are unknown, not finished or noted already are passed over.
+        """
         ...
 
     async def records(self, *, states: Iterable[JobStatus] = (), limit: int = 1000) -> list[Record]:
@@ -283,8 +303,13 @@ class Store(Protocol):
         """States by Route.key; one that is missing is ok."""
         ...
 
-    async def set_account_state(self, state: AccountState) -> None: ...
+    async def set_account_state(self, state: AccountState) -> None:
+        """Put a state in place of the account's earlier one; sets ready."""
+        ...
 
     async def purge(self, before: float) -> int:
-        """Forget jobs reported and finished before that time; returns how many."""
+        """Forget jobs reported and finished before that time; returns how many.
+
+        With a job its job_id is forgotten: keep to times before the window of duplicates.
+        """
         ...

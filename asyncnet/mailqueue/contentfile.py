@@ -1,0 +1,135 @@
+"""Large contents: one file QUEUEID.msg each, beside the database.
+
+The file is whole and flushed before the row that speaks of it is committed, and it is
+unlinked after the commit that forgets it; so a crash can only leave a file without a row,
+and open() sweeps those.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError
+from asyncnet.mailqueue.store import StoreBroken, StoreError
+
+_OURS = re.compile(r"([A-Za-z0-9_-]{1,64})\.msg")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """Content that lies in a file; it is opened when its blocks are asked for."""
+
+    path: Path
+    octets: int
+
+    def blocks(self) -> Iterator[bytes]:
+        left = self.octets
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size != left:
+                    raise ContentError(f"{self.path.name} is not {self.octets} octets long")
+                while left:
+                    block = file.read(min(BLOCK_OCTETS, left))
+                    if not block:
+                        raise ContentError(f"{self.path.name} shrank while it was read")
+                    left -= len(block)
+                    yield block
+        except OSError as error:
+            raise ContentError(f"{self.path.name} cannot be read: {error.strerror}") from error
+
+
+class ContentFolder:
+    """The folder of the .msg files.  Every method works on the disk: keep it off the loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def content(self, queue_id: str, octets: int) -> FileContent:
+        return FileContent(self._path(queue_id), octets)
+
+    def write(self, queue_id: str, content: Content) -> None:
+        """Write and flush the file and its name.
+
+        Raises ContentError, StoreError (no room, no permission) or StoreBroken (a flush
+        failed: what the disk holds of anything is unknown).  Nothing is left then.
+        """
+        path = self._path(queue_id)
+        done = False
+        try:
+            self._write(path, content)
+            done = True
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+        finally:
+            if not done:
+                path.unlink(missing_ok=True)
+
+    def discard(self, queue_id: str) -> None:
+        """Unlink the file if it is there.  One that resists is left to the next sweep."""
+        try:
+            self._path(queue_id).unlink(missing_ok=True)
+        except OSError:
+            return
+
+    def sweep(self, wanted: Callable[[str], bool]) -> None:
+        """Unlink the files that bear a name of ours and a queue id that is not wanted."""
+        with os.scandir(self._folder) as entries:
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        for name in names:
+            match = _OURS.fullmatch(name)
+            if match is not None and not wanted(match[1]):
+                self.discard(match[1])
+
+    def _path(self, queue_id: str) -> Path:
+        name = f"{queue_id}.msg"
+        if _OURS.fullmatch(name) is None:
+            raise ValueError(f"{queue_id!r} cannot name a file of ours")
+        return self._folder / name
+
+    def _write(self, path: Path, content: Content) -> None:
+        # 0600: mail is private, whatever the umask says.  An existing file is a leftover,
+        # since the caller has made sure that no row speaks of it.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        written = 0
+        with open(os.open(path, flags, 0o600), "wb", buffering=0) as file:
+            for block in content.blocks():
+                written += len(block)
+                if written > content.octets:
+                    break
+                _write_all(file.fileno(), block)
+            if written != content.octets:
+                raise ContentError(f"the content is not {content.octets} octets long")
+            _flush(file.fileno(), path)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _flush(folder, self._folder)
+        finally:
+            os.close(folder)
+
+
+def joined(content: Content) -> bytes:
+    """The whole content, for a small one.  Raises ContentError."""
+    octets = b"".join(content.blocks())
+    if len(octets) != content.octets:
+        raise ContentError(f"the content is not {content.octets} octets long")
+    return octets
+
+
+def _write_all(descriptor: int, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _flush(descriptor: int, path: Path) -> None:
+    # After a failed fsync the kernel may call the next one good although the pages are gone.
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        raise StoreBroken(f"cannot flush {path}: {error.strerror}") from error

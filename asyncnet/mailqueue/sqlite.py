@@ -1,0 +1,251 @@
+"""The SQLite engine of the store: one file, one writer, one owner.
+
+Small content lies in the file, larger content beside it (contentfile).  That only one
+process owns the queue is for the caller to see to; others may read (reader).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from asyncnet.mail.letter import Content, Octets
+from asyncnet.mail.verdict import JobStatus
+from asyncnet.mailqueue import steps
+from asyncnet.mailqueue.contentfile import ContentFolder, joined
+from asyncnet.mailqueue.reader import SqliteReader
+from asyncnet.mailqueue.rows import account_state_row, json_list, kept, message_row, refusal_row
+from asyncnet.mailqueue.store import (
+    INLINE_OCTETS,
+    Acceptance,
+    AccountState,
+    Lease,
+    NewMessage,
+    Record,
+    Refusal,
+    Settlement,
+    StoreBroken,
+    StoreError,
+)
+from asyncnet.mailqueue.writer import Writer
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """A Store (see there for the contract) in one SQLite file."""
+
+    def __init__(self, path: Path, content_folder: Path, *, dedup_window_s: float) -> None:
+        """Nothing is opened yet.  content_folder is made if it is not there."""
+        self.ready = asyncio.Event()
+        self.finished = asyncio.Event()
+        self._path = path
+        self._content_folder = content_folder
+        self._contents = ContentFolder(content_folder)
+        self._dedup_window_s = dedup_window_s
+        self._writer = Writer(path)
+        self._reader: SqliteReader | None = None
+        # Questions have a thread and a connection of their own: a long list of records must
+        # not hold up a commit.
+        self._reading = ThreadPoolExecutor(1, "mailqueue-reader")
+        self._arriving: dict[str, asyncio.Task[Acceptance]] = {}
+
+    @property
+    def commits(self) -> int:
+        """How many transactions were committed since open()."""
+        return self._writer.commits
+
+    async def open(self, now: float) -> None:
+        await asyncio.to_thread(self._make_folder)
+        await self._writer.start()
+        try:
+            await self._writer.submit(partial(steps.judge_at_start, now=now))
+            wanted = await self._writer.submit(steps.unfinished_files)
+            await asyncio.to_thread(self._contents.sweep, wanted.__contains__)
+            self._reader = await self._in_reading_thread(partial(SqliteReader, self._path))
+        except StoreError:
+            await self._writer.stop()
+            raise
+        self.ready.set()
+        self.finished.set()
+
+    async def close(self) -> None:
+        while self._arriving:
+            await asyncio.wait(self._arriving.values())
+        # The writer goes last: who closes a file last, empties and removes its log.
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            await self._in_reading_thread(reader.close)
+        await self._writer.stop()
+        self._reading.shutdown(wait=False)
+
+    async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+        if content.octets <= INLINE_OCTETS:
+            return await self._insert(message, content.octets, joined(content), now)
+        self._writer.check()
+        queue_id = message.claim.queue_id
+        # Two at once under one id would write one file: the second waits, and is KNOWN.
+        while (earlier := self._arriving.get(queue_id)) is not None:
+            await asyncio.wait([earlier])
+        # A task of its own: a caller that goes away leaves the disk's thread at work, and
+        # what it writes must be either committed or removed.
+        task = asyncio.create_task(self._accept_in_file(message, content, now))
+        self._arriving[queue_id] = task
+        task.add_done_callback(partial(self._arrived, queue_id))
+        return await asyncio.shield(task)
+
+    async def refuse(self, refusal: Refusal, now: float) -> None:
+        await self._writer.submit(
+            partial(steps.refuse, row=refusal_row(refusal, now)),
+            hint=lambda _: self.finished.set(),
+        )
+
+    async def known(self, queue_ids: Iterable[str]) -> frozenset[str]:
+        return await self._ask(partial(SqliteReader.known, queue_ids=list(queue_ids)))
+
+    async def lease(self, now: float, limit: int) -> list[Lease]:
+        future = self._writer.submit(partial(steps.lease, now=now, limit=limit))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # Nobody would ever settle them.
+            future.add_done_callback(self._give_back)
+            raise
+
+    async def next_due(self, now: float) -> float | None:
+        return await self._ask(SqliteReader.next_due)
+
+    def content(self, lease: Lease) -> Content:
+        if lease.inline is not None:
+            return Octets(lease.inline)
+        return self._contents.content(lease.queue_id, lease.size_octets)
+
+    async def mark_dot(self, lease: Lease) -> None:
+        await self._writer.submit(partial(steps.mark_dot, lease=lease))
+
+    async def settle(self, lease: Lease, settlement: Settlement, now: float) -> None:
+        if not settlement.verdicts.keys() <= set(lease.positions):
+            raise ValueError(f"verdicts on positions outside of {lease.positions}")
+        await self._writer.submit(
+            partial(steps.settle, lease=lease, settlement=settlement, now=now),
+            hint=self._settled,
+        )
+
+    async def unreported(self, limit: int) -> list[Record]:
+        return await self._ask(partial(SqliteReader.unreported, limit=limit))
+
+    async def mark_reported(self, queue_ids: Iterable[str]) -> None:
+        await self._writer.submit(
+            partial(steps.mark_reported, queue_ids=json_list(queue_ids)),
+            after_commit=self._drop_files,
+        )
+
+    async def records(self, *, states: Iterable[JobStatus] = (), limit: int = 1000) -> list[Record]:
+        return await self._ask(partial(SqliteReader.records, states=tuple(states), limit=limit))
+
+    async def find(self, key: str) -> list[Record]:
+        return await self._ask(partial(SqliteReader.find, key=key))
+
+    async def counts(self) -> Mapping[JobStatus, int]:
+        return await self._ask(SqliteReader.counts)
+
+    async def account_states(self) -> Mapping[str, AccountState]:
+        return await self._ask(SqliteReader.account_states)
+
+    async def set_account_state(self, state: AccountState) -> None:
+        await self._writer.submit(
+            partial(steps.set_account_state, row=account_state_row(state)),
+            hint=lambda _: self.ready.set(),
+        )
+
+    async def purge(self, before: float) -> int:
+        purged = 0
+        while number := await self._writer.submit(partial(steps.purge, before=before)):
+            purged += number
+        return purged
+
+    async def _insert(
+        self, message: NewMessage, size_octets: int, inline: bytes | None, now: float
+    ) -> Acceptance:
+        queue_id, at = message.claim.queue_id, message.claim.claimed_at
+        window_s = self._dedup_window_s
+        twins = None
+        if message.job_id is not None:
+            twins = (kept(message.job_id), at - window_s, at + window_s, queue_id)
+        return await self._writer.submit(
+            partial(
+                steps.accept,
+                row=message_row(message, size_octets),
+                recipients=message.envelope.recipients,
+                inline=inline,
+                twins=twins,
+                due_at=message.due_at,
+                now=now,
+            ),
+            hint=self._accepted,
+        )
+
+    async def _accept_in_file(
+        self, message: NewMessage, content: Content, now: float
+    ) -> Acceptance:
+        queue_id = message.claim.queue_id
+        if await self.known([queue_id]):
+            return Acceptance.KNOWN  # before its file is touched
+        try:
+            await asyncio.to_thread(self._contents.write, queue_id, content)
+            acceptance = await self._insert(message, content.octets, None, now)
+        except StoreBroken as error:
+            # The row may be on the disk, so the file stays; the next start sweeps it if not.
+            self._writer.declare_broken(error)
+            raise
+        except StoreError:
+            await asyncio.to_thread(self._contents.discard, queue_id)
+            raise
+        if acceptance is not Acceptance.QUEUED:
+            await asyncio.to_thread(self._contents.discard, queue_id)
+        return acceptance
+
+    def _arrived(self, queue_id: str, task: asyncio.Task[Acceptance]) -> None:
+        del self._arriving[queue_id]
+        if not task.cancelled():
+            task.exception()  # seen, although the caller may be gone
+
+    def _accepted(self, acceptance: Acceptance) -> None:
+        if acceptance is Acceptance.QUEUED:
+            self.ready.set()
+        elif acceptance is Acceptance.DUPLICATE:
+            self.finished.set()
+
+    def _settled(self, finished: bool) -> None:
+        (self.finished if finished else self.ready).set()
+
+    def _give_back(self, future: asyncio.Future[list[Lease]]) -> None:
+        if future.cancelled() or future.exception() is not None or not future.result():
+            return
+        try:
+            self._writer.submit(
+                partial(steps.unlease, leases=future.result()), hint=lambda _: self.ready.set()
+            ).add_done_callback(lambda done: done.cancelled() or done.exception())
+        except StoreError:
+            return  # closed or broken: the next start takes every lease back
+
+    def _drop_files(self, queue_ids: list[str]) -> None:
+        for queue_id in queue_ids:
+            self._contents.discard(queue_id)
+
+    def _make_folder(self) -> None:
+        try:
+            self._content_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot make {self._content_folder}: {error.strerror}") from error
+
+    async def _ask(self, question: Callable[[SqliteReader], T]) -> T:
+        self._writer.check()
+        if self._reader is None:
+            raise StoreError(f"{self._path} is closed")
+        return await self._in_reading_thread(partial(question, self._reader))
+
+    async def _in_reading_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, call)

@@ -1,0 +1,303 @@
+-- The SQLite engine's schema and every statement it runs, each with its name and reason.
+--
+-- Parameters are numbered (?1, ?2), so that one value may be used twice.  Columns that hold
+-- outside text are ANY: SQLite's TEXT must be Unicode, and a file name need not be; such a
+-- text is kept as a BLOB.
+
+-- name: schema_1
+-- The first schema.  A job waits, is leased, is held for a person, or is finished; the small
+-- partial indexes over the stages are what lease() and unreported() walk, so that their cost
+-- does not grow with the jobs that merely lie there.  Content stands apart, so that no update
+-- of a job rewrites it.
+CREATE TABLE job (
+    id          INTEGER PRIMARY KEY,
+    queue_id    TEXT NOT NULL UNIQUE,
+    name        ANY NOT NULL,
+    job_file    ANY NOT NULL,
+    claimed_at  REAL NOT NULL,
+    job_id      ANY,
+    status      TEXT NOT NULL,
+    stage       TEXT NOT NULL CHECK (stage IN ('waiting', 'leased', 'held', 'finished')),
+    fence       INTEGER NOT NULL DEFAULT 0,
+    dot         INTEGER NOT NULL DEFAULT 0,       -- the end of the content may have been sent
+    route_key   ANY,                              -- Route.key: the lane it waits in
+    account     ANY,
+    host        ANY,
+    port        INTEGER,
+    tls_mode    TEXT,
+    message_id  ANY,
+    reverse_path ANY,
+    smtputf8    INTEGER NOT NULL DEFAULT 0,
+    require_tls INTEGER NOT NULL DEFAULT 0,
+    size_octets INTEGER,
+    in_file     INTEGER NOT NULL DEFAULT 0,       -- the content lies in QUEUEID.msg
+    priority    INTEGER NOT NULL DEFAULT 1,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    due_at      REAL,
+    expires_at  REAL,
+    on_doubt    TEXT,
+    server      ANY,
+    tls         TEXT,
+    finished_at REAL,
+    reported    INTEGER NOT NULL DEFAULT 0,
+    errors      TEXT NOT NULL DEFAULT '[]',
+    warnings    TEXT NOT NULL DEFAULT '[]',
+    meta        TEXT NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE INDEX job_due ON job (route_key, priority, due_at, queue_id) WHERE stage = 'waiting';
+CREATE INDEX job_expiry ON job (expires_at) WHERE stage = 'waiting';
+CREATE INDEX job_leased ON job (id) WHERE stage = 'leased';
+CREATE INDEX job_finished ON job (reported, finished_at) WHERE stage = 'finished';
+CREATE INDEX job_status ON job (status);
+CREATE INDEX job_job_id ON job (job_id, claimed_at) WHERE job_id IS NOT NULL;
+CREATE INDEX job_name ON job (name);
+CREATE TABLE recipient (
+    job         INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+    position    INTEGER NOT NULL,
+    address     ANY NOT NULL,
+    status      TEXT NOT NULL DEFAULT 'pending',
+    code        INTEGER,
+    enhanced    ANY,
+    phase       TEXT,
+    kind        TEXT,
+    text        ANY NOT NULL DEFAULT '',
+    hint        ANY,
+    possible_duplicate INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE content (
+    job         INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE,
+    octets      BLOB NOT NULL
+) STRICT;
+CREATE TABLE account_state (
+    name        ANY PRIMARY KEY,
+    state       TEXT NOT NULL,
+    until       REAL NOT NULL,
+    since       REAL NOT NULL,
+    failures    INTEGER NOT NULL,
+    reason      ANY NOT NULL,
+    hint        ANY
+) STRICT, WITHOUT ROWID;
+
+-- name: insert_message
+-- A message that waits, or a duplicate (stage finished).  Changes nothing when the queue id
+-- is known, which makes the step repeatable.
+INSERT INTO job (queue_id, name, job_file, claimed_at, job_id, route_key, account, host, port,
+                 tls_mode, message_id, reverse_path, smtputf8, require_tls, size_octets,
+                 priority, expires_at, on_doubt, warnings, meta,
+                 status, stage, in_file, due_at, finished_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+        ?20, ?21, ?22, ?23, ?24, ?25)
+ON CONFLICT (queue_id) DO NOTHING
+
+-- name: insert_refusal
+-- A job that never became a message: finished from the start.
+INSERT INTO job (queue_id, name, job_file, claimed_at, job_id, errors, warnings, meta,
+                 finished_at, status, stage)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'invalid', 'finished')
+ON CONFLICT (queue_id) DO NOTHING
+
+-- name: insert_recipient
+-- One forward-path of a new job, in its place.
+INSERT INTO recipient (job, position, address) VALUES (?1, ?2, ?3)
+
+-- name: insert_content
+-- The octets of a small message.
+INSERT INTO content (job, octets) VALUES (?1, ?2)
+
+-- name: find_twin
+-- The job with the same idempotency key, if one within the window was or may be sent.  Those
+-- of which nobody can have got a mail do not count: put right, they may come again.
+SELECT queue_id FROM job
+WHERE job_id = ?1 AND claimed_at BETWEEN ?2 AND ?3 AND queue_id <> ?4
+  AND status NOT IN ('invalid', 'duplicate', 'failed', 'expired', 'canceled')
+LIMIT 1
+
+-- name: cancel_recipients
+-- The recipients of a duplicate: nothing was sent, and the text says why.
+UPDATE recipient SET status = 'canceled', text = ?2 WHERE job = ?1
+
+-- name: known
+-- Those of a JSON list of queue ids that have a row.
+SELECT queue_id FROM job WHERE queue_id IN (SELECT value FROM json_each(?1))
+
+-- name: lease_expired
+-- Lease waiting messages whose time is over, whatever their account does: they cost no
+-- attempt, only a verdict.
+UPDATE job SET stage = 'leased', fence = fence + 1, dot = 0
+WHERE id IN (SELECT id FROM job WHERE stage = 'waiting' AND expires_at <= ?1
+             ORDER BY expires_at LIMIT ?2)
+RETURNING id
+
+-- name: lease_due
+-- Lease due messages.  lane walks the pairs of route and priority that have something
+-- waiting, two seeks each, so a closed account costs a few seeks, however much lies in it;
+-- each open lane gives its first few in due order, and the best of all lanes are taken.  (One
+-- comparison of row values would read better, but SQLite seeks by its first column alone.)
+WITH RECURSIVE lane (route_key, priority) AS (
+    SELECT * FROM (SELECT route_key, priority FROM job WHERE stage = 'waiting'
+                   ORDER BY route_key, priority LIMIT 1)
+    UNION ALL
+    SELECT job.route_key, job.priority FROM lane JOIN job ON job.id = coalesce(
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key = lane.route_key AND next.priority > lane.priority
+         ORDER BY next.priority LIMIT 1),
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key > lane.route_key
+         ORDER BY next.route_key, next.priority LIMIT 1))
+)
+UPDATE job SET stage = 'leased', fence = fence + 1, dot = 0
+WHERE id IN (
+    SELECT due.id
+    FROM lane
+    LEFT JOIN account_state ON account_state.name = lane.route_key
+    CROSS JOIN job AS due ON due.id IN (
+        SELECT id FROM job AS front WHERE front.stage = 'waiting'
+           AND front.route_key = lane.route_key AND front.priority = lane.priority
+           AND front.due_at <= ?1
+        ORDER BY front.due_at, front.queue_id LIMIT ?2)
+    WHERE coalesce(account_state.until, 0) <= ?1
+    ORDER BY due.priority, due.due_at, due.queue_id LIMIT ?2)
+RETURNING id
+
+-- name: leased_messages
+-- What a lease tells, for a JSON list of ids, in the order of sending, small content along.
+SELECT id, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8, require_tls,
+       attempts, message_id, size_octets, priority, claimed_at, expires_at, on_doubt,
+       (SELECT octets FROM content WHERE content.job = job.id)
+FROM job WHERE id IN (SELECT value FROM json_each(?1))
+ORDER BY priority, due_at, queue_id
+
+-- name: open_recipients
+-- The recipients still to be tried of a JSON list of job ids.
+SELECT job, position, address FROM recipient
+WHERE job IN (SELECT value FROM json_each(?1)) AND status IN ('pending', 'deferred')
+ORDER BY job, position
+
+-- name: unlease
+-- A lease that nobody received: the message waits as before.
+UPDATE job SET stage = 'waiting' WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
+
+-- name: next_due
+-- When the first message will be due or over: of each lane the first due time, not before
+-- its account is open.
+WITH RECURSIVE lane (route_key, priority) AS (
+    SELECT * FROM (SELECT route_key, priority FROM job WHERE stage = 'waiting'
+                   ORDER BY route_key, priority LIMIT 1)
+    UNION ALL
+    SELECT job.route_key, job.priority FROM lane JOIN job ON job.id = coalesce(
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key = lane.route_key AND next.priority > lane.priority
+         ORDER BY next.priority LIMIT 1),
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key > lane.route_key
+         ORDER BY next.route_key, next.priority LIMIT 1))
+)
+SELECT min(at) FROM (
+    SELECT max(coalesce(account_state.until, 0),
+               (SELECT min(due_at) FROM job AS front WHERE front.stage = 'waiting'
+                   AND front.route_key = lane.route_key AND front.priority = lane.priority)) AS at
+    FROM lane LEFT JOIN account_state ON account_state.name = lane.route_key
+    UNION ALL
+    SELECT min(expires_at) FROM job WHERE stage = 'waiting')
+
+-- name: mark_dot
+-- The end of the content is about to go out under this lease.
+UPDATE job SET dot = 1 WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
+
+-- name: leased_job
+-- The job under this lease; no row when the lease is lost.
+SELECT id, status, on_doubt FROM job WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
+
+-- name: settle_recipient
+-- One verdict.  A final one is never overwritten: what a server accepted stays accepted.
+UPDATE recipient SET status = ?3, code = ?4, enhanced = ?5, phase = ?6, kind = ?7, text = ?8,
+                     hint = ?9, possible_duplicate = possible_duplicate OR ?10
+WHERE job = ?1 AND position = ?2 AND status IN ('pending', 'deferred')
+
+-- name: recipient_statuses
+-- The statuses that a job's recipients have reached.
+SELECT DISTINCT status FROM recipient WHERE job = ?1
+
+-- name: wait_again
+-- Some recipients are still open: back to waiting, or held.  The server last reached stays.
+UPDATE job SET stage = ?2, status = ?3, due_at = ?4, attempts = attempts + ?5, dot = 0,
+               tls = iif(?6 IS NULL, tls, ?7), server = coalesce(?6, server)
+WHERE id = ?1
+
+-- name: finish
+-- Every recipient is final: the job waits for its report.
+UPDATE job SET stage = 'finished', status = ?2, due_at = NULL, finished_at = ?3,
+               attempts = attempts + ?4, dot = 0,
+               tls = iif(?5 IS NULL, tls, ?6), server = coalesce(?5, server)
+WHERE id = ?1
+
+-- name: take_back_leases
+-- At start: leases under which no dot was sent.  The attempt does not count.
+UPDATE job SET stage = 'waiting' WHERE stage = 'leased' AND dot = 0
+
+-- name: doubtful
+-- At start: leases under which the dot was or may have been sent.
+SELECT id, status, on_doubt FROM job WHERE stage = 'leased' AND dot = 1
+
+-- name: unreported
+-- Finished jobs without a result yet, oldest first.
+SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls,
+       message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at,
+       finished_at, errors, warnings, meta
+FROM job WHERE stage = 'finished' AND reported = 0 ORDER BY finished_at, id LIMIT ?1
+
+-- name: mark_reported
+-- The result lies in its folder.  Tells whether a content file is to go.  The plus signs keep
+-- SQLite on the queue ids: it would walk all that is unreported.
+UPDATE job SET reported = 1
+WHERE queue_id IN (SELECT value FROM json_each(?1)) AND +stage = 'finished' AND +reported = 0
+RETURNING id, queue_id, in_file
+
+-- name: drop_content
+-- The octets of small messages whose jobs are reported, by a JSON list of ids.
+DELETE FROM content WHERE job IN (SELECT value FROM json_each(?1))
+
+-- name: unfinished_files
+-- The queue ids whose content file is still needed.
+SELECT queue_id FROM job INDEXED BY job_status
+WHERE status IN ('queued', 'deferred', 'held') AND in_file
+
+-- name: records_by_status
+-- The newest jobs of one status.
+SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls,
+       message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at,
+       finished_at, errors, warnings, meta
+FROM job WHERE status = ?1 ORDER BY id DESC LIMIT ?2
+
+-- name: find
+-- Jobs by queue id, job id or name.
+SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls,
+       message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at,
+       finished_at, errors, warnings, meta
+FROM job WHERE queue_id = ?1 OR (job_id = ?1 AND job_id IS NOT NULL) OR name = ?1
+ORDER BY id DESC LIMIT ?2
+
+-- name: recipients
+-- All recipients of a JSON list of job ids, in their places.
+SELECT job, address, status, code, enhanced, phase, kind, text, hint, possible_duplicate
+FROM recipient WHERE job IN (SELECT value FROM json_each(?1)) ORDER BY job, position
+
+-- name: counts
+-- How many jobs stand at each status.
+SELECT status, count(*) FROM job GROUP BY status
+
+-- name: account_states
+-- All account states.
+SELECT name, state, until, since, failures, reason, hint FROM account_state
+
+-- name: set_account_state
+-- One account's state, in place of the one before.
+INSERT OR REPLACE INTO account_state (name, state, until, since, failures, reason, hint)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+
+-- name: purge
+-- Forget some jobs that are reported and finished before a time.
+DELETE FROM job WHERE id IN (
+    SELECT id FROM job WHERE stage = 'finished' AND reported = 1 AND finished_at < ?1
+    ORDER BY finished_at LIMIT ?2)

@@ -1,0 +1,30 @@
+"""Accepts messages for ever, a hundred at a time, and prints each id that was acknowledged.
+
+python -m tests.mailqueue.acknowledging_process FOLDER
+"""
+
+import asyncio
+import itertools
+import sys
+from pathlib import Path
+
+from asyncnet.mailqueue.sqlite import SqliteStore
+from tests.mailqueue.messages import DEDUP_WINDOW_S, LARGE, NOW, SMALL, message
+
+
+async def accept_for_ever(folder: Path) -> None:
+    store = SqliteStore(folder / "queue.db", folder / "queue", dedup_window_s=DEDUP_WINDOW_S)
+    await store.open(NOW)
+    numbers = itertools.count()
+
+    async def caller() -> None:
+        for number in numbers:
+            content = LARGE if number % 50 == 0 else SMALL
+            await store.accept(message(f"Q{number}"), content, NOW)
+            print(f"Q{number}", flush=True)
+
+    await asyncio.gather(*(caller() for _ in range(100)))
+
+
+if __name__ == "__main__":
+    asyncio.run(accept_for_ever(Path(sys.argv[1])))

@@ -1,0 +1,238 @@
+"""The SQLite engine against a model of a few dictionaries: any sequence of steps and crashes."""
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from math import inf, isinf
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from asyncnet.mail.envelope import Route
+from asyncnet.mail.verdict import JobStatus, RecipientStatus, Verdict, job_status
+from asyncnet.mailqueue.store import Acceptance, AccountState, Lease, OnDoubt, Settlement
+from tests.mailqueue.engines import SqliteEngine
+from tests.mailqueue.messages import (
+    ACCEPTED,
+    DEFERRED,
+    EXPIRED,
+    IN_DOUBT,
+    LARGE,
+    NOW,
+    REJECTED,
+    SMALL,
+    message,
+)
+
+ACCOUNTS = ("work", "home", "club")
+VERDICTS = (ACCEPTED, REJECTED, DEFERRED, IN_DOUBT, EXPIRED)
+
+
+@dataclass
+class Job:
+    """A message as the contract speaks of it."""
+
+    account: str
+    priority: int
+    due_at: float
+    expires_at: float
+    on_doubt: OnDoubt
+    statuses: list[RecipientStatus]
+    doubted: set[int] = field(default_factory=set)
+    status: JobStatus = JobStatus.QUEUED
+    lease: Lease | None = None
+    dot: bool = False
+    attempts: int = 0
+    reported: bool = False
+
+    @property
+    def waits(self) -> bool:
+        return self.lease is None and not self.status.final and self.status is not JobStatus.HELD
+
+    def settle(self, settlement: Settlement) -> None:
+        hold = settlement.hold
+        for position, verdict in settlement.verdicts.items():
+            status = verdict.status
+            if status is RecipientStatus.IN_DOUBT and self.on_doubt != "fail":
+                status = RecipientStatus.DEFERRED
+                self.doubted.add(position)
+                hold = hold or self.on_doubt == "hold"
+            self.statuses[position] = status
+        self.attempts += settlement.counted
+        self.lease, self.dot, self.due_at = None, False, settlement.due_at
+        if all(status.final for status in self.statuses):
+            self.status = job_status(self.statuses)
+        elif hold:
+            self.status = JobStatus.HELD
+        elif settlement.counted or settlement.verdicts:
+            self.status = JobStatus.DEFERRED
+
+
+class QueueLife(RuleBasedStateMachine):
+    """Drives the store and the model side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.cleanup = AsyncExitStack()
+        self.engine = SqliteEngine(Path(self.folder.name), self.cleanup)
+        self.store = self.runner.run(self.engine.open())
+        self.now = NOW
+        self.jobs: dict[str, Job] = {}
+        self.until = dict.fromkeys(ACCOUNTS, 0.0)
+
+    def teardown(self) -> None:
+        self.runner.run(self.cleanup.aclose())
+        self.runner.close()
+        self.folder.cleanup()
+
+    @rule(
+        account=st.sampled_from(ACCOUNTS),
+        priority=st.integers(0, 2),
+        wait=st.integers(0, 30),
+        life=st.integers(1, 90),
+        on_doubt=st.sampled_from(["retry", "hold", "fail"]),
+        recipients=st.integers(1, 3),
+        large=st.booleans(),
+    )
+    def accept(
+        self,
+        account: str,
+        priority: int,
+        wait: int,
+        life: int,
+        on_doubt: OnDoubt,
+        recipients: int,
+        large: bool,
+    ) -> None:
+        queue_id = f"Q{len(self.jobs):03}"
+        due_at, expires_at = self.now + wait, self.now + life
+        addresses = [f"{n}@example.org" for n in range(recipients)]
+        given = message(
+            queue_id,
+            *addresses,
+            route=Route(account),
+            priority=priority,
+            due_at=due_at,
+            expires_at=expires_at,
+            on_doubt=on_doubt,
+        )
+        content = LARGE if large else SMALL
+        for expected in (Acceptance.QUEUED, Acceptance.KNOWN):
+            assert self.runner.run(self.store.accept(given, content, self.now)) is expected
+        pending = [RecipientStatus.PENDING] * recipients
+        self.jobs[queue_id] = Job(account, priority, due_at, expires_at, on_doubt, pending)
+
+    @rule(limit=st.integers(1, 4))
+    def lease(self, limit: int) -> None:
+        waiting = {queue_id: job for queue_id, job in self.jobs.items() if job.waits}
+        over = {it: job for it, job in waiting.items() if job.expires_at <= self.now}
+        due = {
+            it: job
+            for it, job in waiting.items()
+            if job.due_at <= self.now and self.until[job.account] <= self.now and it not in over
+        }
+
+        def order(queue_id: str) -> tuple[int, float, str]:
+            job = self.jobs[queue_id]
+            return job.priority, job.due_at, queue_id
+
+        leases = self.runner.run(self.store.lease(self.now, limit))
+        taken = [lease.queue_id for lease in leases]
+        assert taken == sorted(taken, key=order)
+        assert len(taken) == min(limit, len(over) + len(due))
+        first = [it for it in taken if it in over]
+        assert len(first) == min(limit, len(over))
+        rest = [it for it in taken if it not in over]
+        assert rest == sorted(due, key=order)[: limit - len(first)]
+        for lease in leases:
+            job = self.jobs[lease.queue_id]
+            job.lease = lease
+            still_open = [n for n, status in enumerate(job.statuses) if not status.final]
+            assert list(lease.positions) == still_open
+            assert lease.attempts == job.attempts
+            assert sum(map(len, self.store.content(lease).blocks())) == lease.size_octets
+
+    def leased(self) -> list[str]:
+        return [queue_id for queue_id, job in self.jobs.items() if job.lease is not None]
+
+    @precondition(lambda self: self.leased())
+    @rule(choice=st.data())
+    def mark_dot(self, choice: st.DataObject) -> None:
+        job = self.jobs[choice.draw(st.sampled_from(self.leased()))]
+        assert job.lease is not None
+        self.runner.run(self.store.mark_dot(job.lease))
+        job.dot = True
+
+    @precondition(lambda self: self.leased())
+    @rule(choice=st.data(), wait=st.integers(0, 40), counted=st.booleans(), hold=st.booleans())
+    def settle(self, choice: st.DataObject, wait: int, counted: bool, hold: bool) -> None:
+        job = self.jobs[choice.draw(st.sampled_from(self.leased()))]
+        assert job.lease is not None
+        places = st.dictionaries(st.sampled_from(job.lease.positions), st.sampled_from(VERDICTS))
+        verdicts: dict[int, Verdict] = choice.draw(places)
+        settlement = Settlement(verdicts, self.now + wait, counted=counted, hold=hold)
+        self.runner.run(self.store.settle(job.lease, settlement, self.now))
+        job.settle(settlement)
+
+    @rule(account=st.sampled_from(ACCOUNTS), wait=st.sampled_from([0.0, 20.0, inf]))
+    def close_account(self, account: str, wait: float) -> None:
+        self.until[account] = self.now + wait
+        state = AccountState(account, "held", until=self.until[account])
+        self.runner.run(self.store.set_account_state(state))
+
+    @rule()
+    def report(self) -> None:
+        records = self.runner.run(self.store.unreported(1000))
+        finished = {it for it, job in self.jobs.items() if job.status.final and not job.reported}
+        assert {record.claim.queue_id for record in records} == finished
+        self.runner.run(self.store.mark_reported(finished))
+        for queue_id in finished:
+            self.jobs[queue_id].reported = True
+
+    @rule(seconds=st.integers(1, 60))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(closed=st.booleans())
+    def start_again(self, closed: bool) -> None:
+        start = self.engine.open if closed else self.engine.crash
+        self.store = self.runner.run(start(self.now))
+        for job in self.jobs.values():
+            if job.lease is not None and job.dot:
+                doubt = dict.fromkeys(job.lease.positions, IN_DOUBT)
+                job.settle(Settlement(doubt, self.now))
+            job.lease = None
+
+    @invariant()
+    def the_store_tells_what_the_model_tells(self) -> None:
+        records = self.runner.run(self.store.records(states=JobStatus))
+        assert [record.claim.queue_id for record in records] == sorted(self.jobs, reverse=True)
+        for record in records:
+            job = self.jobs[record.claim.queue_id]
+            assert record.status is job.status
+            assert [it.verdict.status for it in record.recipients] == job.statuses
+            doubted = {n for n, it in enumerate(record.recipients) if it.possible_duplicate}
+            assert doubted == job.doubted
+            assert record.attempts == job.attempts
+            assert record.due_at == (None if job.status.final else job.due_at)
+
+    @invariant()
+    def next_due_is_when_the_model_says(self) -> None:
+        waiting = [job for job in self.jobs.values() if job.waits]
+        at = [max(job.due_at, self.until[job.account]) for job in waiting]
+        first = min([*at, *(job.expires_at for job in waiting)], default=inf)
+        assert self.runner.run(self.store.next_due(self.now)) == (None if isinf(first) else first)
+
+
+TestQueueLife = QueueLife.TestCase
+TestQueueLife.settings = settings(
+    max_examples=30,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
