@@ -11,9 +11,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -22,13 +23,17 @@ from asyncnet.config import Settings
 from asyncnet.delivery.agent import DeliveryAgent
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import Store, StoreError
-from asyncnet.spool.folder import SpoolError, SpoolFolder
+from asyncnet.spool.errors import SpoolError
+from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.intake import Intake
 from asyncnet.spool.reporter import Reporter
 from asyncnet.web.listener import HttpListener
 
 STOP_GRACE_S = 5.0
-MAX_DESCRIPTORS = 65_536
+
+# Python's default of 5 ms is what a busy loop keeps the interpreter for when the store's thread
+# wants it back after each call into SQLite: under load it would commit 60 times a second.
+SWITCH_INTERVAL_S = 0.0005
 
 EXIT_OK = 0
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a port or the spool is taken
@@ -59,7 +64,9 @@ class Service(Protocol):
     """A part that works until it is stopped; an exception out of run() is fatal."""
 
     async def run(self) -> None: ...
-    async def stop(self, grace_s: float) -> None: ...
+
+
+Stop = Callable[[], Awaitable[None]]
 
 
 class Daemon:
@@ -83,7 +90,7 @@ class Daemon:
         self._make_store = make_store or _sqlite_store
         self._on_step = on_step
         self._open = AsyncExitStack()
-        self._services: dict[asyncio.Task[None], Service] = {}
+        self._services: dict[asyncio.Task[None], Stop] = {}
         self._store: Store | None = None
         self._folder: SpoolFolder | None = None
         self.http: HttpListener | None = None
@@ -93,7 +100,7 @@ class Daemon:
 
         Raises StartError; nothing stays open then.
         """
-        _raise_descriptor_limit()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
             await self._start_in_order()
         except BaseException:
@@ -116,9 +123,13 @@ class Daemon:
         folder = SpoolFolder(self.settings.spool.dir)
         try:
             folder.prepare()
-            self._open.callback(folder.lock())
         except SpoolError as error:
-            raise StartError(str(error), error.exit_code) from error
+            raise StartError(f"[spool] dir: {error}", EXIT_CONFIG) from error
+        try:
+            folder.lock()
+        except SpoolError as error:
+            raise StartError(str(error), EXIT_UNAVAILABLE) from error
+        self._open.callback(folder.unlock)
         self._folder = folder
 
     async def _open_store(self) -> None:
@@ -156,27 +167,25 @@ class Daemon:
         self._open.push_async_callback(sink.stop)
 
     def _start_mail(self) -> None:
-        for service in self._mail_services():
-            task = asyncio.create_task(service.run(), name=type(service).__name__)
-            self._services[task] = service
-
-    def _mail_services(self) -> list[Service]:
-        """In the order of start; they stop in the reverse order."""
+        """Reporting, delivery, intake; they stop in the reverse order."""
         assert self._store is not None
         assert self._folder is not None
         settings, store, folder = self.settings, self._store, self._folder
         step = self._on_step
-        services: list[Service] = []
         if Part.INTAKE in self._parts:
-            services.append(Reporter(folder, store, on_step=step))
+            reporter = Reporter(folder, store, on_step=step)
+            self._run(reporter, reporter.stop)
         if Part.DELIVERY in self._parts:
-            services.append(DeliveryAgent(store, settings.account, settings.queue))
+            agent = DeliveryAgent(store, settings.account, settings.queue)
+            self._run(agent, partial(agent.stop, STOP_GRACE_S))
         if Part.INTAKE in self._parts:
             accounts = settings.account
-            services.append(
-                Intake(folder, store, settings.spool, settings.queue, accounts, on_step=step)
-            )
-        return services
+            intake = Intake(folder, store, settings.spool, settings.queue, accounts, on_step=step)
+            self._run(intake, intake.stop)
+
+    def _run(self, service: Service, stop: Stop) -> None:
+        task = asyncio.create_task(service.run(), name=type(service).__name__)
+        self._services[task] = stop
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until stopping is set.  Raises what a service died of."""
@@ -217,8 +226,8 @@ class Daemon:
 
     async def _stop_services(self) -> None:
         """Intake first, so that nothing new comes; reporting last, so that all is told."""
-        for task, service in reversed(list(self._services.items())):
-            await service.stop(STOP_GRACE_S)
+        for task, stop in reversed(list(self._services.items())):
+            await stop()
             await asyncio.wait([task])
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error(
@@ -238,15 +247,3 @@ def _sqlite_store(settings: Settings) -> Store:
         settings.spool.dir / "queue",
         dedup_window_s=settings.queue.dedup_window,
     )
-
-
-def _raise_descriptor_limit() -> None:
-    """A connection is a descriptor, and the usual soft limit of 1,024 is soon used up."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

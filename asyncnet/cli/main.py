@@ -4,6 +4,7 @@ They are imported when their command runs, so that none pays for what another ne
 """
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,15 @@ queue_app = typer.Typer(
     no_args_is_help=True, help="Look into the queue, also while the daemon runs."
 )
 app.add_typer(queue_app, name="queue")
+
+
+class Only(StrEnum):
+    """The parts of the daemon, as supervisor.Part, which is too heavy to import for --help."""
+
+    WEB = "web"
+    INTAKE = "intake"
+    DELIVERY = "delivery"
+
 
 Config = Annotated[
     Path | None,
@@ -59,7 +69,7 @@ def _root(
 def serve(
     config: Config = None,
     only: Annotated[
-        list[Literal["web", "intake", "delivery"]] | None,
+        list[Only] | None,
         typer.Option("--only", help="Run just this part; may be given more than once."),
     ] = None,
 ) -> int:
@@ -113,6 +123,25 @@ def send(
 
     options = command.ServerOptions(account, server, tls, user, password_env, ca_file)
     return command.run(jobs, config, options, trace=trace, engine=engine)
+
+
+@app.command()
+def submit(
+    jobs: Jobs,
+    config: Config = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0.0, help="Wait so long for the outcome."),
+    ] = None,
+) -> int:
+    """Put jobs into the spool, for the running daemon or the next one.
+
+    With --wait, ends with 0 when all were sent, 69 when one was not, 75 when one still waits.
+    Attached files must lie in pickup/ or in an attachment root.
+    """
+    from asyncnet.cli import submit as command
+
+    return command.run(jobs, config, wait)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import structlog
 from asyncnet.cli import exit_codes, logs
 from asyncnet.config import ConfigError, Settings, load
 from asyncnet.mailqueue.store import StoreBroken
+from asyncnet.spool.errors import SpoolBroken
 from asyncnet.supervisor import Daemon, Part, StartError
 
 log = structlog.get_logger()
@@ -52,8 +53,8 @@ async def serve(daemon: Daemon, reload: Callable[[], Settings]) -> int:
     reloading = asyncio.create_task(_reload_on(hang_up, daemon, reload))
     try:
         await daemon.run(stopping)
-    except StoreBroken as error:
-        log.critical("the queue is broken; start afresh", error=str(error))
+    except (StoreBroken, SpoolBroken) as error:
+        log.critical("the disk failed us; start afresh", error=str(error))
         return exit_codes.TEMPFAIL
     finally:
         reloading.cancel()

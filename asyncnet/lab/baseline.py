@@ -15,8 +15,8 @@ asyncnet/smtp, asyncnet/delivery):
     one connection a letter                   connections kept and reused
     content refused: which recipients were    a verdict for each recipient, with its phase
       refused before is forgotten
-    answer lost after the last dot: an        "in doubt", journalled, and the job says what
-      exception like any other                  is to be done
+    connection lost at any line: all in       in doubt only after the last dot, journalled,
+      doubt                                     and the job says what is to be done
     a quick script: all one needs             mail that must not be lost, nor doubled
 """
 
@@ -50,15 +50,19 @@ def send_with_stdlib(
     """Send one letter and tell what became of each recipient; blocks, so call it in a thread.
 
     login is user and password.  Raises OSError where it never came to the envelope: no
-    connection, no TLS, no login (smtplib's own exceptions are OSErrors too); also when the
-    connection is lost later, and then nobody knows whether the mail arrived.
+    connection, no TLS, no login (smtplib's own exceptions are OSErrors too).  When the
+    connection is lost later, smtplib cannot tell at which line: all are in doubt then.
     """
     content = build(letter).as_bytes(policy=policy.SMTPUTF8 if envelope.smtputf8 else policy.SMTP)
     smtp = _connect(server, ca_file, timeout_s)
     try:
         if login is not None:
             smtp.login(*login)
-        verdicts = _hand_over(smtp, envelope, content)
+        try:
+            verdicts = _hand_over(smtp, envelope, content)
+        except OSError as error:
+            lost = Verdict(RecipientStatus.IN_DOUBT, text=f"the connection was lost: {error}")
+            return dict.fromkeys(envelope.recipients, lost)
         with contextlib.suppress(OSError):  # whatever happens at QUIT, what was accepted is
             smtp.quit()
         return verdicts

@@ -6,6 +6,7 @@ needs more time for a message than the daemon that is measured.
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 END = b"\r\n.\r\n"
 GREETING = b"220 sink.example.org ESMTP\r\n"
@@ -22,9 +23,8 @@ class FastSink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(GREETING)
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(GREETING)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

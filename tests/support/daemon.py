@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from asyncinotify import Inotify, Mask
 
+REPOSITORY = Path(__file__).parent.parent.parent
 START_S = 20.0  # generous: the machine may be busy
 SERVE = ("-m", "asyncnet", "serve")
 
@@ -45,27 +46,36 @@ class DaemonProcess:
         self.log: list[dict[str, Any]] = []
         self.errors: list[str] = []  # lines that are no log: one-line refusals, tracebacks
         self.ready: dict[str, Any] = {}
-        self._is_ready = asyncio.Event()
+        self._noted = asyncio.Event()  # set at each new line, and at the end
+        self._ended = False
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         assert self.process.stderr is not None
         async for line in self.process.stderr:
             try:
-                event = json.loads(line)
+                self.log.append(json.loads(line))
             except ValueError:
                 self.errors.append(line.decode().rstrip())
-                continue
-            self.log.append(event)
-            if event["event"] == "ready":
-                self.ready = event
-                self._is_ready.set()
-        self._is_ready.set()
+            self._noted.set()
+        self._ended = True
+        self._noted.set()
+
+    async def said(self, event: str) -> dict[str, Any] | None:
+        """The first log line of that event, as soon as it is there; None: it ended without."""
+        async with asyncio.timeout(START_S):
+            while True:
+                self._noted.clear()
+                for entry in self.log:
+                    if entry["event"] == event:
+                        return entry
+                if self._ended:
+                    return None
+                await self._noted.wait()
 
     async def wait_ready(self) -> bool:
         """Whether it came up; False when it ended instead."""
-        async with asyncio.timeout(START_S):
-            await self._is_ready.wait()
+        self.ready = await self.said("ready") or {}
         return bool(self.ready)
 
     @property
@@ -144,14 +154,21 @@ async def running(folder: Path, config: str) -> AsyncIterator[DaemonProcess]:
         assert await daemon.terminate() == 0, daemon.errors
 
 
-async def first_of(paths: Sequence[Path], timeout_s: float) -> Path:
+async def first_of(paths: Sequence[Path], timeout_s: float = 20.0) -> Path:
     """Wait until one of paths exists; their folders must exist already."""
+    folders = {path.parent for path in paths}
+    found = await seen_in(folders, lambda: [path for path in paths if path.exists()], timeout_s)
+    return found[0]
+
+
+async def seen_in(
+    folders: Collection[Path], look: Callable[[], list[Path]], timeout_s: float = 20.0
+) -> list[Path]:
+    """Look at once and whenever something new is in folders, until look() finds something."""
     with Inotify() as inotify:
-        for folder in {path.parent for path in paths}:
+        for folder in folders:
             inotify.add_watch(folder, Mask.MOVED_TO | Mask.CREATE)
         async with asyncio.timeout(timeout_s):
-            while True:
-                for path in paths:
-                    if path.exists():
-                        return path
+            while not (found := look()):
                 await inotify.get()
+    return found

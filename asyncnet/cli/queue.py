@@ -1,0 +1,153 @@
+"""`asyncnet queue list` and `show`: the store read beside the daemon, or without one."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from asyncnet.cli import exit_codes
+from asyncnet.config import load
+from asyncnet.mail.verdict import JobStatus
+from asyncnet.mailqueue.reader import SqliteReader
+from asyncnet.mailqueue.store import AccountState, Record, StoreError
+from asyncnet.spool.result import result_document
+
+LISTED = 1000  # rows at most
+_COLOURS = {
+    JobStatus.SENT: "green",
+    JobStatus.QUEUED: "cyan",
+    JobStatus.DEFERRED: "yellow",
+    JobStatus.HELD: "yellow",
+}
+
+
+def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
+    """Print the jobs that wait, or all that are kept."""
+    states = tuple(JobStatus) if everything else ()
+    database = load(config).database
+    try:
+        with SqliteReader(database) as reader:
+            records = reader.records(states=states, limit=LISTED)
+            accounts = dict(reader.account_states())
+    except StoreError as error:
+        print(f"asyncnet: {error}", file=sys.stderr)
+        return exit_codes.UNAVAILABLE
+    if as_json:
+        print(json.dumps([_document(it) for it in records], ensure_ascii=False, indent=2))
+        return exit_codes.OK
+    if not records:
+        print("no job waits" if not everything else "no job is known")
+    else:
+        Console().print(_table(records, time.time()))
+    _print_troubles(accounts, time.time())
+    return exit_codes.OK
+
+
+def show(key: str, config: Path | None, *, as_json: bool) -> int:
+    """Print the jobs that key names."""
+    try:
+        with SqliteReader(load(config).database) as reader:
+            records = reader.find(key)
+    except StoreError as error:
+        print(f"asyncnet: {error}", file=sys.stderr)
+        return exit_codes.UNAVAILABLE
+    if as_json:
+        print(json.dumps([_document(it) for it in records], ensure_ascii=False, indent=2))
+        return exit_codes.OK if records else exit_codes.DATA
+    if not records:
+        print(f"asyncnet: no job has the id or name {key!r}", file=sys.stderr)
+        return exit_codes.DATA
+    for record in records:
+        _print_record(record, time.time())
+    return exit_codes.OK
+
+
+def _document(record: Record) -> dict[str, Any]:
+    """The result as it is or would be, and when a waiting job is due."""
+    return {**result_document(record), "due_at_epoch_s": record.due_at}
+
+
+def _table(records: list[Record], now: float) -> Table:
+    table = Table("queue id", "name", "status", "by", "tries", "next try", "recipients", "answer")
+    for record in records:
+        worst = _telling(record)
+        table.add_row(
+            record.claim.queue_id,
+            escape(record.claim.name),
+            f"[{_COLOURS.get(record.status, 'red')}]{record.status}[/]",
+            escape(record.account or record.server or ""),
+            str(record.attempts),
+            _when(record, now),
+            str(len(record.recipients)),
+            escape(worst),
+        )
+    return table
+
+
+def _telling(record: Record) -> str:
+    """The one line that says most: what is wrong, else the last answer."""
+    if record.errors:
+        return str(record.errors[0])
+    verdicts = [it.verdict for it in record.recipients]
+    for verdict in sorted(verdicts, key=lambda it: it.code or 0, reverse=True):
+        if verdict.text:
+            return f"{verdict.code or ''} {verdict.text}".strip()[:80]
+    return ""
+
+
+def _when(record: Record, now: float) -> str:
+    if record.due_at is None or record.status is JobStatus.HELD:
+        return ""
+    wait_s = record.due_at - now
+    return "now" if wait_s <= 0 else f"in {_span(wait_s)}"
+
+
+def _span(seconds: float) -> str:
+    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _print_record(record: Record, now: float) -> None:
+    console = Console()
+    console.print(f"[bold]{escape(record.claim.name)}[/]  {record.claim.queue_id}")
+    for label, value in {
+        "status": record.status,
+        "next try": _when(record, now),
+        "tries": record.attempts,
+        "by": record.account or record.server,
+        "server": record.server,
+        "message": record.message_id,
+        "octets": record.size_octets,
+        "from": record.envelope_from,
+    }.items():
+        if value not in (None, ""):
+            console.print(f"  {label:<9} {escape(str(value))}")
+    for it in record.recipients:
+        verdict = it.verdict
+        code = " ".join(filter(None, (str(verdict.code or ""), verdict.enhanced)))
+        console.print(f"  {escape(it.address)}: {verdict.status} {code} {escape(verdict.text)}")
+        if verdict.hint:
+            console.print(f"    [italic]{escape(verdict.hint)}[/]")
+    for error in record.errors:
+        console.print(f"  [red]{escape(str(error))}[/]")
+    for warning in record.warnings:
+        console.print(f"  [yellow]warning: {escape(warning)}[/]")
+
+
+def _print_troubles(accounts: dict[str, AccountState], now: float) -> None:
+    """Accounts whose mail waits, since that is why jobs stand still."""
+    for state in accounts.values():
+        if state.state == "ok" or state.until <= now:
+            continue
+        until = "until a person releases it"
+        if state.until != float("inf"):
+            until = f"tried again in {_span(state.until - now)}"
+        hint = f"; {state.hint}" if state.hint else ""
+        print(f"{state.name} is {state.state}, {until}: {state.reason}{hint}")

@@ -1,0 +1,261 @@
+"""The HTTP service on asyncio streams: one request for each connection (RFC 9112 section 9).
+
+The ordinary path is one read, one judgement, one write and a close with no await behind it.
+Everything a client can do to be a burden is bounded: the head by octets and by one deadline,
+the connections by number, an unread answer and an unwanted body by two seconds.  One sweeper
+looks at all deadlines, since a timer for each connection would cost a tenth of the throughput.
+
+Crash story: nothing is kept; a client whose connection breaks asks again.  A reset by the
+client ends its task without a word in the log; only a bug of ours reaches the loop's
+exception handler.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import structlog
+
+from asyncnet.config import Endpoint, HttpSettings
+from asyncnet.http1.request import Request, RequestReader, read_plain_head
+from asyncnet.web.access import AccessEntry, describe_access, log_access
+from asyncnet.web.counter import RequestCounter
+from asyncnet.web.descriptors import fit_connections
+from asyncnet.web.site import ThreePages
+
+READ_OCTETS = 262_144  # whatever one recv of asyncio or uvloop has brought
+ENDING_S = 2.0  # for a client to take its answer and stop sending
+DROPPED_OCTETS = 16_000_000  # and no more of an unwanted body than this
+SWEEP_S = 0.25
+QUIET_S = 0.25  # at a stop: a silent connection is a browser's spare one, not a request
+
+# With asyncio's default of 100, 115 of 300 simultaneous clients wait over 0.9 s for the SYN to
+# be repeated.  asyncio's own loop accepts `backlog` times without a pause, though, and when
+# descriptors run out it logs each failure, so it keeps the low number.
+BACKLOG_UVLOOP = 4096
+BACKLOG_ASYNCIO = 100
+
+Answer: TypeAlias = Callable[[Request], Awaitable[bytes]]
+
+
+class _Connection:
+    """One accepted connection and when it becomes a burden."""
+
+    __slots__ = ("deadline", "expired", "head", "since", "task", "writer")
+
+    def __init__(
+        self, task: "asyncio.Task[None]", writer: asyncio.StreamWriter, since: float, limit_s: float
+    ) -> None:
+        self.task = task
+        self.writer = writer
+        self.since = since
+        self.deadline = since + limit_s
+        self.expired = False  # the sweeper cancelled it, not stop()
+        self.head: RequestReader | None = None  # a head that comes in pieces; None: no octet yet
+
+
+class HttpListener:
+    """Serves settings.listen with the three pages, or with the given answer.
+
+    Start and stop once each, in one event loop.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        answer: Answer | None = None,
+        access_log: Callable[[AccessEntry], None] = log_access,
+    ) -> None:
+        self.counter = RequestCounter()
+        self._settings = settings
+        self._answer: Answer = answer or ThreePages(self.counter).answer
+        self._log_access = access_log if settings.access_log else None
+        self._max_connections = settings.max_connections
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.Task[None] | None = None
+        self._open: set[_Connection] = set()
+        # Both are in the order of their deadlines, since each has one length of time.
+        self._heads: dict[_Connection, None] = {}
+        self._endings: dict[_Connection, None] = {}
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses really bound, with the port the system chose where 0 was asked for."""
+        names = (sock.getsockname() for server in self._servers for sock in server.sockets)
+        return tuple(Endpoint(str(name[0]), int(name[1])) for name in names)
+
+    @property
+    def open_connections(self) -> int:
+        """Connections being served, silent ones included."""
+        return len(self._open)
+
+    async def start(self) -> None:
+        """Listen on every endpoint.
+
+        Raises OSError that names the address when one cannot be bound; none is then.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._max_connections = fit_connections(self._settings.max_connections)
+        for endpoint in self._settings.listen:
+            try:
+                self._servers.append(await self._listen(endpoint))
+            except OSError as error:
+                if self._is_spare(endpoint, error):
+                    continue
+                self._close_servers()
+                # A resolver's numbers are negative and mean nothing to strerror.
+                number = error.errno or 0
+                reason = os.strerror(number) if number > 0 else error.strerror
+                raise OSError(error.errno, f"cannot listen on {endpoint}: {reason}") from error
+        self._sweeper = asyncio.create_task(self._sweep(), name="http sweeper")
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop accepting, let running requests finish for grace_s, then cut off the rest."""
+        self._close_servers()
+        await asyncio.sleep(0)  # connections accepted just now get their task
+        await self.wait_until_idle(min(QUIET_S, grace_s))
+        self._cancel([one for one in self._heads if one.head is None])
+        await self.wait_until_idle(grace_s - QUIET_S)
+        self._cancel(list(self._open))
+        await self.wait_until_idle(None)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.wait([self._sweeper])
+        await asyncio.sleep(0)  # the last transports tell their protocols that they are closed
+
+    async def wait_until_idle(self, limit_s: float | None) -> None:
+        """Wait until the connections that are open now have ended; None: however long."""
+        tasks = [one.task for one in self._open]
+        if tasks and (limit_s is None or limit_s > 0):
+            await asyncio.wait(tasks, timeout=limit_s)
+
+    async def _listen(self, endpoint: Endpoint) -> asyncio.Server:
+        on_uvloop = type(self._loop).__module__.partition(".")[0] == "uvloop"
+        return await asyncio.start_server(
+            self._serve,
+            endpoint.host,
+            endpoint.port,
+            limit=self._settings.max_head,
+            backlog=BACKLOG_UVLOOP if on_uvloop else BACKLOG_ASYNCIO,
+        )
+
+    def _is_spare(self, endpoint: Endpoint, error: OSError) -> bool:
+        """True for ::1 on a machine without IPv6 (many containers), if another address serves."""
+        missing = error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        if endpoint.host != "::1" or not missing or len(self._settings.listen) == 1:
+            return False
+        log = structlog.get_logger("asyncnet.http")
+        log.warning("no IPv6 on this machine", left_out=str(endpoint))
+        return True
+
+    def _close_servers(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    def _cancel(self, connections: list[_Connection]) -> None:
+        for connection in connections:
+            connection.task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The task of one connection.  Ends in every case, with the connection closed."""
+        if len(self._open) >= self._max_connections:
+            writer.close()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        connection = _Connection(task, writer, self._loop.time(), self._settings.head_timeout)
+        self._open.add(connection)
+        self._heads[connection] = None
+        try:
+            await self._converse(connection, reader)
+        except (OSError, asyncio.CancelledError):
+            # The client is gone, or stop() has lost patience.  Cancelled is not passed on:
+            # nobody awaits this task, and asyncio's streams would log it as a fault.
+            writer.transport.abort()
+        finally:
+            writer.close()
+            self._open.discard(connection)
+            self._heads.pop(connection, None)
+
+    async def _converse(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
+        """One request and its answer.  Raises OSError when the client is gone."""
+        try:
+            data = await reader.read(READ_OCTETS)
+            request = read_plain_head(data, self._settings.max_head)
+            if request is None:
+                request = await self._read_on(connection, reader, data)
+        except asyncio.CancelledError:
+            request = self._judge_late(connection)
+        if request is None:
+            return
+        self._heads.pop(connection, None)  # an expired one is out already
+        response = await self._answer(request)
+        transport = connection.writer.transport
+        # At high water 0 both loops write at once and then tell truly what is left over.
+        transport.set_write_buffer_limits(0)
+        transport.write(response)
+        if self._log_access is not None:
+            time_s = self._loop.time() - connection.since
+            peer = transport.get_extra_info("peername")
+            self._log_access(describe_access(request, response, time_s, peer))
+        if request.drain or transport.get_write_buffer_size():
+            await self._end_gently(connection, reader, request.drain)
+
+    async def _read_on(
+        self, connection: _Connection, reader: asyncio.StreamReader, data: bytes
+    ) -> Request | None:
+        """The Request of a head that is unusual or comes in pieces; None: not one octet came."""
+        if not data:
+            return None
+        head = connection.head = RequestReader(self._settings.max_head)
+        while (request := head.receive_data(data)) is None:
+            data = await reader.read(READ_OCTETS)
+            if not data:
+                return head.refuse("the head ends too soon")
+        return request
+
+    def _judge_late(self, connection: _Connection) -> Request | None:
+        """What becomes of a head that missed its deadline; None: a close without an answer."""
+        if not connection.expired or connection.task.uncancel() > 0:
+            raise asyncio.CancelledError  # by stop(), perhaps in the same moment
+        return None if connection.head is None else connection.head.refuse("too slow")
+
+    async def _end_gently(
+        self, connection: _Connection, reader: asyncio.StreamReader, drain: bool
+    ) -> None:
+        """Half-close, read and drop, so that no reset destroys an answer on its way.
+
+        Without it a client that uploads 1 MB loses its 400 in one of three tries.
+        """
+        writer = connection.writer
+        connection.deadline = self._loop.time() + ENDING_S
+        self._endings[connection] = None
+        try:
+            if drain and not writer.transport.is_closing():
+                writer.write_eof()
+                dropped_octets = 0
+                while dropped_octets < DROPPED_OCTETS and (data := await reader.read(READ_OCTETS)):
+                    dropped_octets += len(data)
+            await writer.drain()
+        finally:
+            self._endings.pop(connection, None)
+
+    async def _sweep(self) -> None:
+        """Wake every connection whose time is over, until cancelled."""
+        tick_s = min(SWEEP_S, max(self._settings.head_timeout / 4, 0.01))
+        while True:
+            await asyncio.sleep(tick_s)
+            now = self._loop.time()
+            for waiting in (self._heads, self._endings):
+                late = []
+                for connection in waiting:
+                    if connection.deadline > now:
+                        break
+                    late.append(connection)
+                for connection in late:
+                    waiting.pop(connection)
+                    connection.expired = True
+                    connection.task.cancel()

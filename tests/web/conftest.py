@@ -1,0 +1,31 @@
+"""Every test that needs a listener runs twice: on uvloop and on asyncio's own loop."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.web.serving import LOOPS, Serve, Served, run_listener
+
+
+@pytest.fixture(scope="module", params=list(LOOPS))
+def loop_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def served(loop_name: str) -> Iterator[Served]:
+    """One listener for all tests of a module, with the settings of an untouched file."""
+    with run_listener(loop_name) as running:
+        yield running
+
+
+@pytest.fixture
+def serve(loop_name: str) -> Serve:
+    """Starts a listener with other settings: `with serve(head_timeout="200ms") as served`."""
+
+    def start(**keywords: Any) -> contextlib.AbstractContextManager[Served]:
+        return run_listener(loop_name, **keywords)
+
+    return start
