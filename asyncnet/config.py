@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -228,6 +229,24 @@ class Settings(Section):
         if self.queue.url is None:
             return self.spool.dir / "queue.db"
         return Path(self.queue.url.removeprefix("sqlite:"))
+
+
+def choose_account(
+    accounts: Mapping[str, AccountSettings], name: str | None, sender: str
+) -> str | None:
+    """The account that carries a job: by name, else by its sender, the default or the first.
+
+    None where name is unknown or no account is configured at all.  senders are globs,
+    compared with the address in any capitals.
+    """
+    if name is not None:
+        return name if name in accounts else None
+    address = sender.lower()
+    for key, account in accounts.items():
+        if any(fnmatchcase(address, pattern.lower()) for pattern in account.senders):
+            return key
+    defaults = (key for key, account in accounts.items() if account.default)
+    return next(defaults, next(iter(accounts), None))
 
 
 def find_config(explicit: Path | None, environment: Mapping[str, str]) -> Path | None:

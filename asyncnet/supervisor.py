@@ -116,7 +116,7 @@ class Daemon:
         if self._parts != {Part.WEB}:
             await self._open_store()
             await self._start_sink()
-            self._start_mail()
+            await self._start_mail()
         self._log_ready()
 
     def _take_spool(self) -> None:
@@ -166,14 +166,15 @@ class Daemon:
             raise StartError(f"[sink] listen: {error}", EXIT_UNAVAILABLE) from error
         self._open.push_async_callback(sink.stop)
 
-    def _start_mail(self) -> None:
+    async def _start_mail(self) -> None:
         """Reporting, delivery, intake; they stop in the reverse order."""
         assert self._store is not None
         assert self._folder is not None
         settings, store, folder = self.settings, self._store, self._folder
         step = self._on_step
         if Part.INTAKE in self._parts:
-            reporter = Reporter(folder, store, on_step=step)
+            keep_s = settings.queue.dedup_window
+            reporter = Reporter(folder, store, keep_s=keep_s, on_step=step)
             self._run(reporter, reporter.stop)
         if Part.DELIVERY in self._parts:
             agent = DeliveryAgent(store, settings.account, settings.queue)
@@ -182,6 +183,8 @@ class Daemon:
             accounts = settings.account
             intake = Intake(folder, store, settings.spool, settings.queue, accounts, on_step=step)
             self._run(intake, intake.stop)
+            # What is dropped from now on is noticed at once.
+            await intake.begun.wait()
 
     def _run(self, service: Service, stop: Stop) -> None:
         task = asyncio.create_task(service.run(), name=type(service).__name__)
@@ -216,7 +219,7 @@ class Daemon:
         await self._stop_services()
         self.settings = settings
         if self._store is not None:
-            self._start_mail()
+            await self._start_mail()
         log.info("reloaded", accounts=list(settings.account))
 
     async def stop(self) -> None:

@@ -1,0 +1,134 @@
+"""One attempt at one message: a talk from the pool, a transaction, a judgement per recipient.
+
+What an end at any moment leaves behind: before the dot was marked nothing was sent, and the
+lease is good; after it, without a reply, the message is in doubt (RFC 1047).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from asyncnet.delivery.accounts import AccountError
+from asyncnet.delivery.exchange import ExchangeFailed, RecipientReply
+from asyncnet.delivery.judgement import Action, Judgement, judge, judge_failure
+from asyncnet.delivery.lane import Lane
+from asyncnet.delivery.pool import Pool, Talk
+from asyncnet.delivery.standing import UNUSABLE_HINT
+from asyncnet.mail.letter import ContentError
+from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Scope, Verdict
+from asyncnet.mailqueue.store import Lease, Store
+from asyncnet.smtp.errors import UnsafeArgument
+
+# Settings and secrets are read anew each time, which costs nobody a login.
+UNUSABLE_DELAY_S = 60.0
+UNUSABLE_DELAY_MAX_S = 900.0
+
+
+class Attempt:
+    """Carries the recipients at some places of a lease (those of one transaction).
+
+    dot_marked tells whether the end of the content may have left; server and tls are None
+    until a server was reached.
+    """
+
+    def __init__(
+        self, store: Store, pool: Pool, lane: Lane, lease: Lease, places: Sequence[int]
+    ) -> None:
+        self.dot_marked = False
+        self.server: str | None = None
+        self.tls: Mapping[str, Any] | None = None
+        self.positions = tuple(lease.positions[place] for place in places)
+        self._store = store
+        self._pool = pool
+        self._lane = lane
+        self._lease = lease
+        recipients = tuple(lease.envelope.recipients[place] for place in places)
+        self._envelope = replace(lease.envelope, recipients=recipients)
+
+    async def run(self) -> dict[int, Judgement]:
+        """Judgements by position.
+
+        A talk that breaks before the dot is replaced once, at once, by a new one: the server
+        may only have left an idle connection.  Raises LeaseLost, StoreError, and whatever is
+        a bug; dot_marked then tells what is known.
+        """
+        judgements = await self._once(fresh=False)
+        if all(judgement.action is Action.RECONNECT for judgement in judgements.values()):
+            judgements = await self._once(fresh=True)
+        return judgements
+
+    async def _once(self, *, fresh: bool) -> dict[int, Judgement]:
+        account = self._lane.account
+        try:
+            talk = await self._pool.take(self._lane.key, account, fresh=fresh)
+        except ExchangeFailed as failed:
+            if failed.reply is not None:
+                self.server = f"{account.host}:{account.port}"
+            return dict.fromkeys(self.positions, judge_failure(failed, account.book))
+        except AccountError as error:
+            return dict.fromkeys(self.positions, _unusable(error))
+        reusable = False
+        try:
+            judgements = await self._transact(talk)
+            reusable = _reusable(talk, judgements)
+        except (ContentError, UnsafeArgument) as error:
+            return dict.fromkeys(self.positions, _unsendable(error))
+        finally:
+            if reusable:
+                self._pool.give(talk, account)
+            else:
+                self._pool.discard(talk)
+        return judgements
+
+    async def _transact(self, talk: Talk) -> dict[int, Judgement]:
+        exchange = talk.exchange
+        self.server, self.tls = exchange.server, exchange.tls
+        content = self._store.content(self._lease)
+        answers = await exchange.transact(self._envelope, content, self._mark_dot)
+        return dict(
+            zip(self.positions, (self._judge(a, exchange.usable) for a in answers), strict=True)
+        )
+
+    def _judge(self, answer: RecipientReply, usable: bool) -> Judgement:
+        judgement = judge(answer, self._lane.account.book, self._lease.attempts, usable=usable)
+        if judgement.kind is Kind.AUTH and self._lease.route.server is not None:
+            # A job's own server is never logged in to: waiting cannot help.
+            verdict = replace(
+                judgement.verdict,
+                status=RecipientStatus.REJECTED,
+                hint="this server wants a login: send through an account of the settings",
+            )
+            return Judgement(verdict, Scope.MESSAGE, Action.DONE)
+        return judgement
+
+    async def _mark_dot(self) -> None:
+        await self._store.mark_dot(self._lease)
+        self.dot_marked = True
+
+
+def _reusable(talk: Talk, judgements: Mapping[int, Judgement]) -> bool:
+    """Whether the next message may go by this talk."""
+    actions = {judgement.action for judgement in judgements.values()}
+    return talk.exchange.usable and not actions & {Action.RECONNECT, Action.FEWER_CONNECTIONS}
+
+
+def _unusable(error: AccountError) -> Judgement:
+    verdict = Verdict(
+        RecipientStatus.DEFERRED,
+        phase=Phase.AUTH,
+        kind=Kind.AUTH,
+        text=str(error),
+        hint=UNUSABLE_HINT,
+    )
+    return Judgement(
+        verdict, Scope.ACCOUNT, Action.HOLD_ACCOUNT, UNUSABLE_DELAY_S, UNUSABLE_DELAY_MAX_S
+    )
+
+
+def _unsendable(error: ContentError | UnsafeArgument) -> Judgement:
+    if isinstance(error, ContentError):
+        text, hint = f"the stored message is damaged: {error}", "drop the job again"
+    else:
+        text, hint = f"the envelope cannot be sent: {error}", None
+    verdict = Verdict(RecipientStatus.REJECTED, kind=Kind.CONTENT, text=text, hint=hint)
+    return Judgement(verdict, Scope.MESSAGE, Action.DONE)

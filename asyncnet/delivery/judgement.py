@@ -1,0 +1,244 @@
+"""What a reply means for a recipient, its message and its account, and what is done next.
+
+RFC 5321 section 4.2.1 (the first digit), RFC 3463 (enhanced status codes, which win where both
+are there), and above both the provider's own rules.  No I/O.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from asyncnet.delivery.exchange import ExchangeFailed, RecipientReply
+from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Scope, Verdict
+from asyncnet.providers.rules import ReplyRule, RuleBook
+from asyncnet.smtp.reply import Reply
+
+MAX_TEXT = 1000  # characters of a reply that are kept: results and logs are for reading
+
+# Reply.enhanced believes only a class that is the code's own.  Servers do say "450 5.1.1" and mean
+# the 5; a 2 against a 4 or 5 is a version number or a date and never meant.
+_SUCCESS = re.compile(r"(2\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
+_REFUSAL = re.compile(r"([45]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
+
+BEFORE_MAIL = frozenset(
+    {Phase.DNS, Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.TLS, Phase.AUTH}
+)
+_ACCOUNT_KINDS = frozenset({Kind.THROTTLE, Kind.QUOTA, Kind.AUTH, Kind.TLS, Kind.NETWORK, Kind.DNS})
+_CONNECTION_KINDS = frozenset({Kind.RECONNECT, Kind.PROTOCOL})
+# Of these a second try never says anything else.
+_FINAL_KINDS = frozenset({Kind.CONTENT, Kind.SIZE, Kind.SENDER})
+
+_HINTS = {
+    Kind.AUTH: "the server refused the login: look at the account's user and secret",
+    Kind.CONTENT: "the server refuses this message itself; its words tell why",
+    Kind.DNS: "the server's name is not found: look at host and at this machine's name service",
+    Kind.NETWORK: "the server cannot be reached or turns us away: look at host, port and firewall",
+    Kind.PROTOCOL: "the server does not keep to SMTP: look whether host, port and tls are right",
+    Kind.QUOTA: "the account's quota is used up; its mail waits and goes on by itself",
+    Kind.RECIPIENT: "the server does not take mail for this address: look at its spelling",
+    Kind.SENDER: "the server does not take mail from this sender: use the address that logs in",
+    Kind.SIZE: "the message is too large for this server: send a link instead of the attachment",
+    Kind.THROTTLE: "the server asks us to slow down; the mail goes on by itself",
+    Kind.TLS: "no safe connection: look at host, port, tls and ca_file, and at the certificate",
+}
+DOUBT_HINT = (
+    "the connection ended after the whole message was sent and before its answer: it may have "
+    "been delivered"
+)
+
+
+class Action(Enum):
+    """What the agent does with the message, the connection or the account."""
+
+    DONE = "done"  # nothing: the verdict is final, or in doubt and the store's to decide
+    BACK_OFF = "back off"  # this message waits for its next attempt
+    NEXT_TRANSACTION = "next transaction"  # the server took others; this one goes at once
+    RECONNECT = "reconnect"  # a new connection now; waiting does not help
+    HOLD_ACCOUNT = "hold account"  # no mail of the account until a time; no attempt is burnt
+    FEWER_CONNECTIONS = "fewer connections"  # the same, and one connection less from then on
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, whom it concerns and what follows.  Delays as in ReplyRule."""
+
+    verdict: Verdict
+    scope: Scope
+    action: Action
+    delay_s: float | None = None
+    delay_max_s: float | None = None
+
+    @property
+    def kind(self) -> Kind | None:
+        return self.verdict.kind
+
+
+def judge(answer: RecipientReply, book: RuleBook, attempts: int, *, usable: bool) -> Judgement:
+    """Judge what a transaction said of one recipient.
+
+    attempts counts those before this one.  usable tells whether the talk could go on: no reply
+    on a talk that can is our own refusal to send (too large, not ASCII), else a lost connection.
+    """
+    if answer.in_doubt:
+        verdict = Verdict(
+            RecipientStatus.IN_DOUBT, phase=Phase.DOT, text=answer.detail, hint=DOUBT_HINT
+        )
+        return Judgement(verdict, Scope.MESSAGE, Action.DONE)
+    if answer.reply is None:
+        kind = _kind_of_our_refusal(answer) if usable else Kind.RECONNECT
+        return _unanswered(answer.phase, kind, answer.detail, book, final=usable)
+    if answer.phase is Phase.DOT and answer.reply.positive:
+        enhanced, text = split_enhanced(answer.reply)
+        verdict = Verdict(
+            RecipientStatus.ACCEPTED, answer.reply.code, enhanced, Phase.DOT, None, text
+        )
+        return Judgement(verdict, Scope.RECIPIENT, Action.DONE)
+    return _refused(answer.phase, answer.reply, book, attempts)
+
+
+def judge_failure(failed: ExchangeFailed, book: RuleBook) -> Judgement:
+    """Judge a talk that never came to a transaction: never a recipient's or message's fault."""
+    if failed.reply is not None:
+        return _refused(failed.phase, failed.reply, book, 0)
+    return _unanswered(failed.phase, Kind(failed.cause or "network"), str(failed), book)
+
+
+def split_enhanced(reply: Reply) -> tuple[str | None, str]:
+    """The enhanced code that the lines begin with (None: none), and the words without it.
+
+    Every line repeats the code (RFC 2034 section 4); the first one's counts.
+    """
+    pattern = _SUCCESS if reply.positive else _REFUSAL
+    found: str | None = None
+    words = []
+    for line in reply.lines:
+        match = pattern.match(line)
+        if match is not None:
+            found = found or match[1]
+            line = line[match.end() :]
+        words.append(line.strip())
+    text = " ".join(word for word in words if word)
+    return found, text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _refused(phase: Phase, reply: Reply, book: RuleBook, attempts: int) -> Judgement:
+    enhanced, text = split_enhanced(reply)
+    # The first digit of the enhanced code wins: "450 5.1.1" will not heal.
+    permanent = (enhanced or str(reply.code))[0] == "5"
+    rule = book.find(phase, reply.code, enhanced, text)
+    kind = rule.kind if rule else _kind_by_code(phase, reply.code, enhanced, permanent)
+    scope = _scope(kind, phase, rule)
+    final = scope in (Scope.RECIPIENT, Scope.MESSAGE) and _final(kind, rule, permanent, attempts)
+    verdict = Verdict(
+        status=RecipientStatus.REJECTED if final else RecipientStatus.DEFERRED,
+        code=reply.code,
+        enhanced=enhanced,
+        phase=phase,
+        kind=kind,
+        text=text,
+        hint=(rule.hint if rule else None) or _hint(kind, book),
+    )
+    action = _action(scope, rule, final)
+    if rule is None:
+        return Judgement(verdict, scope, action)
+    return Judgement(verdict, scope, action, rule.delay_s, rule.delay_max_s)
+
+
+def _unanswered(
+    phase: Phase, kind: Kind, text: str, book: RuleBook, *, final: bool = False
+) -> Judgement:
+    scope = _scope(kind, phase, None)
+    status = RecipientStatus.REJECTED if final else RecipientStatus.DEFERRED
+    hint = _hint(kind, book) if not final else None  # our own words say it all
+    verdict = Verdict(status, phase=phase, kind=kind, text=text[:MAX_TEXT], hint=hint)
+    return Judgement(verdict, scope, _action(scope, None, final))
+
+
+def _kind_by_code(phase: Phase, code: int, enhanced: str | None, permanent: bool) -> Kind:
+    """The class of a reply that no rule knows."""
+    if code < 400:
+        return Kind.PROTOCOL  # a success where none fits
+    if phase in BEFORE_MAIL:
+        return _kind_before_mail(phase, permanent)
+    if code == 421:
+        # After the dot the message itself may be why: a new connection would not help at once.
+        return Kind.TRANSIENT if phase is Phase.DOT else Kind.RECONNECT
+    if code in (530, 534, 535, 538):
+        return Kind.AUTH  # RFC 4954 section 6
+    if code in (500, 502, 503) and phase is not Phase.DOT:
+        return Kind.PROTOCOL  # one of us lost count; on a new connection both begin afresh
+    if not permanent:
+        return Kind.TRANSIENT
+    return _kind_of_refusal(phase, code, enhanced or "")
+
+
+def _kind_of_our_refusal(answer: RecipientReply) -> Kind:
+    """The class of what this server cannot carry, noticed before a word was said."""
+    if answer.phase is Phase.RCPT:
+        return Kind.RECIPIENT
+    # The detail is smtp/transaction's; no code tells these apart.
+    return Kind.SIZE if "SIZE" in answer.detail else Kind.CONTENT
+
+
+def _kind_before_mail(phase: Phase, permanent: bool) -> Kind:
+    if phase is Phase.TLS:
+        return Kind.TLS
+    if not permanent:
+        return Kind.TRANSIENT
+    return Kind.AUTH if phase is Phase.AUTH else Kind.NETWORK
+
+
+def _kind_of_refusal(phase: Phase, code: int, enhanced: str) -> Kind:
+    """RFC 3463 section 3 where there is an enhanced code, else where the refusal came."""
+    if enhanced in ("5.1.7", "5.1.8"):
+        return Kind.SENDER
+    if enhanced in ("5.2.3", "5.3.4"):
+        return Kind.SIZE
+    if enhanced.startswith(("5.1.", "5.2.")):
+        return Kind.RECIPIENT
+    if enhanced.startswith("5.6."):
+        return Kind.CONTENT
+    if phase is Phase.MAIL:
+        return Kind.SIZE if code == 552 else Kind.SENDER  # RFC 1870 section 6.1
+    return Kind.RECIPIENT if phase is Phase.RCPT else Kind.CONTENT
+
+
+def _scope(kind: Kind, phase: Phase, rule: ReplyRule | None) -> Scope:
+    # Before MAIL the server has seen no message: whatever it says, none is at fault.
+    if phase not in BEFORE_MAIL and rule is not None and rule.scope is not None:
+        return rule.scope
+    if kind in _CONNECTION_KINDS:
+        return Scope.CONNECTION
+    if kind in _ACCOUNT_KINDS or phase in BEFORE_MAIL:
+        return Scope.ACCOUNT
+    if kind is Kind.RECIPIENT or phase is Phase.RCPT:
+        return Scope.RECIPIENT
+    return Scope.MESSAGE
+
+
+def _final(kind: Kind, rule: ReplyRule | None, permanent: bool, attempts: int) -> bool:
+    if rule is not None and rule.tries is not None and attempts + 1 >= rule.tries:
+        return True
+    if rule is not None and rule.final is not None:
+        return rule.final
+    if kind in (Kind.GREYLIST, Kind.TRANSIENT):
+        return False
+    return permanent or kind in _FINAL_KINDS
+
+
+def _action(scope: Scope, rule: ReplyRule | None, final: bool) -> Action:
+    if rule is not None and rule.action == "next_transaction" and not final:
+        return Action.NEXT_TRANSACTION
+    if rule is not None and rule.action == "fewer_connections":
+        return Action.FEWER_CONNECTIONS
+    if scope is Scope.ACCOUNT:
+        return Action.HOLD_ACCOUNT
+    if scope is Scope.CONNECTION:
+        return Action.RECONNECT
+    return Action.DONE if final else Action.BACK_OFF
+
+
+def _hint(kind: Kind, book: RuleBook) -> str | None:
+    if kind is Kind.AUTH and book.credential is not None:
+        return book.credential
+    return _HINTS.get(kind)

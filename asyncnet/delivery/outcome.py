@@ -1,0 +1,118 @@
+"""What one attempt comes to: the judgements of all its recipients put together.  No I/O."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from asyncnet.config import QueueSettings
+from asyncnet.delivery.judgement import BEFORE_MAIL, DOUBT_HINT, Action, Judgement
+from asyncnet.delivery.schedule import next_attempt
+from asyncnet.mail.verdict import Phase, RecipientStatus, Scope, Verdict
+from asyncnet.mailqueue.store import AccountState, Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Verdicts by position, and what follows from them.
+
+    retry_at: when the positions that back off are tried again.  go_on: others of the message
+    may go at once.  counted: the attempt uses up one of the schedule.  trouble: the account's,
+    if it is in any.  healthy: the server spoke about the message and not about the account.
+    """
+
+    verdicts: Mapping[int, Verdict]
+    retry_at: Mapping[int, float]
+    go_on: bool
+    counted: bool
+    trouble: Judgement | None
+
+    @property
+    def healthy(self) -> bool:
+        return self.trouble is None and any(v.code is not None for v in self.verdicts.values())
+
+
+def combine(
+    lease: Lease,
+    judgements: Mapping[int, Judgement],
+    settings: QueueSettings,
+    now: float,
+    chance: float,
+    *,
+    untouched: bool,
+) -> Outcome:
+    """Put the judgements of the positions tried together; untouched: there are more to try."""
+    taken = any(j.verdict.status is RecipientStatus.ACCEPTED for j in judgements.values())
+    judged = {position: _settled(j, taken=taken) for position, j in judgements.items()}
+    waiting = [
+        position
+        for position, j in judged.items()
+        if j.action is Action.BACK_OFF or j.verdict.status is RecipientStatus.IN_DOUBT
+    ]
+    # They share one time: the longest wait that was asked for.
+    delay_s = max((d for p in waiting if (d := judged[p].delay_s) is not None), default=None)
+    at = next_attempt(settings, lease.attempts + 1, now, lease.expires_at, chance, delay_s)
+    trouble = next((j for j in judged.values() if j.scope is Scope.ACCOUNT), None)
+    go_on = trouble is None and (
+        untouched or any(j.action is Action.NEXT_TRANSACTION for j in judged.values())
+    )
+    return Outcome(
+        verdicts={position: j.verdict for position, j in judged.items()},
+        retry_at=dict.fromkeys(waiting, at),
+        go_on=go_on,
+        # Many transactions of one message are one attempt: the last of them counts.
+        counted=bool(waiting) or not (go_on or trouble),
+        trouble=trouble,
+    )
+
+
+def _settled(judgement: Judgement, *, taken: bool) -> Judgement:
+    """What is left of an action that was tried already, or that would go round for ever."""
+    if judgement.action is Action.NEXT_TRANSACTION and not taken:
+        # "Too many" although the server took nobody: the next transaction would fare the same.
+        return replace(judgement, action=Action.BACK_OFF)
+    if judgement.action is not Action.RECONNECT:
+        return judgement
+    # This was the new connection.  Before any recipient was named it is the server's trouble;
+    # later the message may be why, and one message must not hold up its account.
+    phase = judgement.verdict.phase
+    if phase in BEFORE_MAIL or phase is Phase.MAIL:
+        return replace(judgement, scope=Scope.ACCOUNT, action=Action.HOLD_ACCOUNT)
+    return replace(judgement, scope=Scope.MESSAGE, action=Action.BACK_OFF)
+
+
+def cut_off(tried: Sequence[int], why: str, *, dot_marked: bool) -> dict[int, Verdict]:
+    """Verdicts on an attempt that ended without an answer: none, or in doubt after the dot."""
+    if not dot_marked:
+        return {}
+    verdict = Verdict(RecipientStatus.IN_DOUBT, phase=Phase.DOT, text=why, hint=DOUBT_HINT)
+    return dict.fromkeys(tried, verdict)
+
+
+def gave_up(last: Verdict | None, account: AccountState | None) -> Verdict:
+    """The verdict on a recipient whose time is over: the last word of the server, if it had one.
+
+    last is None where nothing is known of earlier attempts; account tells why none was made.
+    """
+    if last is not None and last.status is RecipientStatus.DEFERRED:
+        return replace(last, status=RecipientStatus.EXPIRED)
+    if account is not None and account.state != "ok":
+        text = f"not sent before its time was over; its account waits: {account.reason}"
+        return Verdict(RecipientStatus.EXPIRED, text=text, hint=account.hint)
+    return Verdict(RecipientStatus.EXPIRED, text="not sent before its time was over")
+
+
+def summary(verdicts: Collection[Verdict]) -> dict[str, object]:
+    """What a log line says of an attempt: how many of what, and the first reply that matters."""
+    counted = Counter(verdict.status.value for verdict in verdicts)
+    status = " ".join(f"{name}={number}" for name, number in sorted(counted.items()))
+    worst = min(verdicts, key=lambda v: v.status is RecipientStatus.ACCEPTED, default=None)
+    if worst is None:
+        return {"status": status or "nothing tried"}
+    told = {
+        "status": status,
+        "code": worst.code,
+        "enhanced": worst.enhanced,
+        "phase": worst.phase and worst.phase.value,
+        "kind": worst.kind and worst.kind.value,
+    }
+    return {key: value for key, value in told.items() if value is not None}

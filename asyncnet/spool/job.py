@@ -1,0 +1,156 @@
+"""A mail job: the octets of its file in, everything it says or everything wrong with it out.
+
+design.md section 3 is the contract.  No I/O: files that a job names are opened elsewhere.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from asyncnet.mail.address import Mailbox
+from asyncnet.mail.envelope import Server
+from asyncnet.mail.problem import Problem
+from asyncnet.spool.document import Document, TextNode, read_yaml, shown
+from asyncnet.spool.errors import JobRefused
+from asyncnet.spool.job_addresses import complete_server
+from asyncnet.spool.job_files import Attachment, FileSource
+from asyncnet.spool.job_keys import KEYS, SYNONYMS
+from asyncnet.spool.json_document import read_json
+
+JobKind = Literal["yaml", "json"]
+
+RECIPIENTS = ("to", "cc", "bcc")
+BODIES = ("text", "text_file", "html", "html_file", "attachments")
+PRIORITIES = {"high": 0, "normal": 1, "low": 2}
+MAX_SUGGESTIONS = 50  # a file of 5,000 unknown keys is no job; searching near ones takes seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the writer said, checked.  None means that the key was not given.
+
+    envelope_from "" is the null reverse-path.  priority is 0 (high), 1 or 2 (low).  places
+    maps the keys that were given to line and column.
+    """
+
+    from_: Mailbox
+    id: str | None = None
+    account: str | None = None
+    server: Server | None = None
+    sender: Mailbox | None = None
+    reply_to: tuple[Mailbox, ...] = ()
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+    envelope_from: str | None = None
+    subject: str | None = None
+    text: str | None = None
+    text_file: FileSource | None = None
+    html: str | None = None
+    html_file: FileSource | None = None
+    inline: tuple[Attachment, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    message_id: str | None = None
+    date: datetime | None = None
+    priority: int = 1
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    on_doubt: Literal["retry", "hold", "fail"] | None = None
+    require_tls: bool = False
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def problem(self, key: str, problem: str, suggestion: str | None = None) -> Problem:
+        """A mistake about a key that only shows later, told at its place in the file."""
+        line, column = self.places.get(key, (None, None))
+        return Problem(key, problem, suggestion, line, column)
+
+
+def read_job(octets: bytes, kind: JobKind) -> Job:
+    """The job that octets are.  Raises JobRefused with all mistakes, in the file's order."""
+    document = read_json(octets) if kind == "json" else read_yaml(octets)
+    values, places, problems = _read_keys(document)
+    _check_together(values, places, problems)
+    if problems:
+        raise JobRefused(_in_order(problems))
+    values["priority"] = PRIORITIES[values.get("priority", "normal")]
+    values["from_"] = values.pop("from")
+    tls = values.pop("tls", None)
+    if "server" in values:
+        host, port = values["server"]
+        values["server"] = complete_server(host, port, tls)
+    return Job(places=places, **values)
+
+
+def job_kind(name: str) -> JobKind:
+    """How a file of this name is read."""
+    return "json" if name.lower().endswith(".json") else "yaml"
+
+
+def _read_keys(
+    document: Document,
+) -> tuple[dict[str, Any], dict[str, tuple[int, int]], list[Problem]]:
+    """Values, places and mistakes; a key that is mistaken has a place and no value."""
+    values: dict[str, Any] = {}
+    places: dict[str, tuple[int, int]] = {}
+    problems = document.problems
+    unknown = 0
+    for key, node in document.root.entries:
+        known = KEYS.get(key.text)
+        if known is None:
+            unknown += 1
+            problems.append(_unknown(key, search=unknown <= MAX_SUGGESTIONS))
+            continue
+        if isinstance(node, TextNode) and node.is_empty:
+            continue  # "cc:" with nothing behind it says as much as no cc
+        places[key.text] = (node.line, node.column)
+        value = known.read(node, key.text, problems)
+        if value is not None:
+            values[key.text] = value
+    return values, places, problems
+
+
+def _unknown(key: TextNode, *, search: bool) -> Problem:
+    advice = None
+    plain = key.text.lower().replace("-", "_")
+    if plain in KEYS or plain in SYNONYMS:
+        advice = f"did you mean {SYNONYMS.get(plain, plain)!r}?"
+    elif search and len(plain) <= 30:
+        near = difflib.get_close_matches(plain, KEYS, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else None
+    return Problem(shown(key.text), "unknown key", advice, key.line, key.column)
+
+
+def _check_together(
+    values: Mapping[str, Any], places: Mapping[str, tuple[int, int]], problems: list[Problem]
+) -> None:
+    """What no key shows alone."""
+
+    def note(key: str, problem: str, advice: str | None = None) -> None:
+        line, column = places.get(key, (None, None))
+        problems.append(Problem(key, problem, advice, line, column))
+
+    if "from" not in places:
+        note("from", "is missing", 'write from: "Name <you@example.org>"')
+    if not any(values.get(key, True) != () for key in RECIPIENTS if key in places):
+        first = next((key for key in RECIPIENTS if key in places), "to")
+        note(first, "no recipient is given", "write at least one address under to, cc or bcc")
+    if not any(values.get(key, True) != () for key in BODIES if key in places):
+        note("text", "there is nothing to send", "write text, html or attachments")
+    for one, other in (("text", "text_file"), ("html", "html_file"), ("account", "server")):
+        if one in places and other in places:
+            later = max(one, other, key=lambda key: places[key])
+            note(later, f"{one} and {other} exclude each other", "keep one of them")
+    if "tls" in places and "server" not in places:
+        note("tls", "belongs to server, which is not given", "the account says its own tls")
+    if "send_at" in values and "expires_at" in values and values["expires_at"] <= values["send_at"]:
+        note("expires_at", "is not after send_at")
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    """By place; what has no place (a missing key) comes last."""
+    far = (1 << 30, 0)
+    return tuple(sorted(problems, key=lambda p: (p.line, p.column or 0) if p.line else far))

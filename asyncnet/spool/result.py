@@ -1,0 +1,76 @@
+"""The result of a job as its submitter reads it: a Record in, NAME.result.json out.  No I/O."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from asyncnet.mail.problem import Problem
+from asyncnet.mailqueue.store import RecipientRecord, Record
+
+SCHEMA = 1
+
+
+def result_document(record: Record) -> dict[str, Any]:
+    """The result as a value; design.md section 3 lists the fields, in this order."""
+    return {
+        "schema": SCHEMA,
+        "name": record.claim.name,
+        "id": record.job_id,
+        "queue_id": record.claim.queue_id,
+        "status": str(record.status),
+        "account": record.account,
+        "server": record.server,
+        "tls": _tls(record.tls),
+        "message_id": record.message_id,
+        "size_octets": record.size_octets,
+        "attempts": record.attempts,
+        "claimed_at": _moment(record.claim.claimed_at),
+        "finished_at": None if record.finished_at is None else _moment(record.finished_at),
+        "recipients": [_recipient(recipient) for recipient in record.recipients],
+        "errors": [_error(problem) for problem in record.errors],
+        "warnings": list(record.warnings),
+        "meta": dict(record.meta),
+    }
+
+
+def result_octets(record: Record) -> bytes:
+    """The result file: readable by people and by every JSON parser, UTF-8, one line end."""
+    text = json.dumps(result_document(record), ensure_ascii=False, indent=2, allow_nan=False)
+    # The server's words may hold anything; a lone surrogate must not cost the whole result.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _recipient(recipient: RecipientRecord) -> dict[str, Any]:
+    verdict = recipient.verdict
+    return {
+        "address": recipient.address,
+        "status": str(verdict.status),
+        "code": verdict.code,
+        "enhanced": verdict.enhanced,
+        "phase": None if verdict.phase is None else str(verdict.phase),
+        "class": None if verdict.kind is None else str(verdict.kind),
+        "text": verdict.text,
+        "hint": verdict.hint,
+        "possible_duplicate": recipient.possible_duplicate,
+    }
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    return {
+        "field": problem.field,
+        "line": problem.line,
+        "column": problem.column,
+        "problem": problem.problem,
+        "suggestion": problem.suggestion,
+    }
+
+
+def _tls(tls: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if tls is None else dict(tls)
+
+
+def _moment(seconds: float) -> str:
+    """Seconds since the epoch as "2026-11-22T10:30:00.125Z"."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,165 @@
+"""The four folders: which names are jobs, claims, the lock."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncnet.spool.errors import SpoolError
+from asyncnet.spool.folder import (
+    MAX_STEM_OCTETS,
+    SpoolFolder,
+    claim_of,
+    is_job_name,
+    read_job_file,
+    split_name,
+)
+from asyncnet.spool.queue_id import claimed_at
+
+ID = "01KE7Y0000ABCDEF"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.yaml", "a.yml", "a.json", "a.eml", "A.YAML", "a b.yaml", "你好.yaml", "a.b.yaml", "~a.yml"],
+)
+def test_these_names_are_jobs(name: str) -> None:
+    assert is_job_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".a.yaml", "_a.yaml", ".yaml", "a.yaml~", "a.yaml.tmp", "a.yaml.part", ".a.yaml.swp"),
+        *("a.swp", "logo.png", "a", "yaml", "a.result.json", "A.RESULT.JSON", "a.envelope.yaml"),
+        *("", "a.yaml "),
+    ],
+)
+def test_these_names_are_not(name: str) -> None:
+    assert not is_job_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "ending"),
+    [
+        ("hello.yaml", "hello", ".yaml"),
+        ("a.b c.JSON", "a.b c", ".JSON"),
+        ("a\nb\x1b.yml", "a_b_", ".yml"),
+        (os.fsdecode(b"caf\xe9.yaml"), "caf\ufffd", ".yaml"),
+        ("x" * 250 + ".yml", "x" * 200, ".yml"),
+        ("语" * 80 + ".yaml", "语" * 66, ".yaml"),
+    ],
+)
+def test_the_stem_is_kept_as_far_as_it_can_be(name: str, stem: str, ending: str) -> None:
+    assert split_name(name) == (stem, ending)
+
+
+@given(st.binary(min_size=1, max_size=250).map(lambda stem: os.fsdecode(stem) + ".yaml"))
+def test_every_name_can_be_stored_and_found_again(name: str) -> None:
+    stem, ending = split_name(name)
+    assert 0 < len(stem.encode()) <= MAX_STEM_OCTETS
+    claim = claim_of(f"{ID}.{stem}{ending}")
+    assert claim is not None
+    assert (claim.queue_id, claim.name) == (ID, stem)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{ID}.msg", f"{ID}.yaml", f"{ID.lower()}.a.yaml", "a.yaml", f"{ID}a.yaml", f"{ID}.a.txt"],
+)
+def test_other_files_in_the_queue_are_no_claims(name: str) -> None:
+    assert claim_of(name) is None
+
+
+def test_a_claim_is_one_rename_under_the_id(folder: SpoolFolder) -> None:
+    (folder.pickup / "hello.yaml").write_text("x")
+    claim = folder.claim("hello.yaml", ID)
+    assert (claim.queue_id, claim.name, claim.job_file) == (ID, "hello", f"{ID}.hello.yaml")
+    assert claim.claimed_at == claimed_at(ID)
+    assert os.listdir(folder.pickup) == []
+    (folder.queue / f"{ID}.msg").write_text("content of a message")
+    assert folder.claimed() == [claim]
+
+
+def test_the_longest_names_fit_with_all_that_is_put_to_them(folder: SpoolFolder) -> None:
+    for name in ("x" * 250 + ".yaml", "语" * 83 + ".yaml"):
+        (folder.pickup / name).write_text("x")
+        claim = folder.claim(name, ID)
+        (folder.failed / f"{claim.name}~{ID}.result.json").write_text("fits")
+        assert (folder.queue / claim.job_file).exists()
+
+
+def test_folders_are_made_for_their_owner_alone(folder: SpoolFolder) -> None:
+    folder.prepare()  # again does no harm
+    for path in (folder.root, folder.pickup, folder.queue, folder.sent, folder.failed):
+        assert path.stat().st_mode & 0o777 == 0o700
+        assert [name for name in os.listdir(path) if name.startswith(".")] == []
+
+
+def test_a_place_that_cannot_be_a_spool_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SpoolError, match=r"file: cannot be made: ") as caught:
+        SpoolFolder(tmp_path / "file").prepare()
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_on_different_file_systems_are_told(tmp_path: Path) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system here")
+    elsewhere = other / f"asyncnet-test-{os.getpid()}"
+    elsewhere.mkdir()
+    folder = SpoolFolder(tmp_path / "spool")
+    folder.root.mkdir()
+    folder.queue.symlink_to(elsewhere)
+    try:
+        with pytest.raises(SpoolError, match="lie on different file systems"):
+            folder.prepare()
+        assert os.listdir(folder.pickup) == []
+    finally:
+        elsewhere.rmdir()
+
+
+def test_a_second_daemon_is_told_who_holds_the_spool(folder: SpoolFolder) -> None:
+    folder.lock()
+    code = (
+        "import sys; from pathlib import Path; from asyncnet.spool.folder import SpoolFolder\n"
+        "SpoolFolder(Path(sys.argv[1])).lock()"
+    )
+    command = [sys.executable, "-c", code, str(folder.root)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    holder = f"SpoolError: {folder.root}: the spool is held by process {os.getpid()} on "
+    assert holder in second.stderr
+    folder.unlock()
+    folder.unlock()
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_a_lock_left_behind_by_a_dead_process_holds_nobody(folder: SpoolFolder) -> None:
+    (folder.root / "lock").write_text("process 1 on elsewhere\n")
+    folder.lock()
+    assert f"process {os.getpid()} on" in (folder.root / "lock").read_text()
+    folder.unlock()
+
+
+def test_a_job_file_is_read_only_so_far(folder: SpoolFolder) -> None:
+    (folder.pickup / "a.yaml").write_text("12345678")
+    assert read_job_file(folder.pickup / "a.yaml", 8).octets == b"12345678"
+    assert read_job_file(folder.pickup / "a.yaml", 4).octets == b"12345"
+
+
+@pytest.mark.timeout(10)
+def test_what_is_no_plain_file_is_not_read(folder: SpoolFolder) -> None:
+    (folder.pickup / "link.yaml").symlink_to("/etc/passwd")
+    os.mkfifo(folder.pickup / "fifo.yaml")
+    (folder.pickup / "dir.yaml").mkdir()
+    for name, number in (("link", errno.ELOOP), ("fifo", errno.EINVAL), ("dir", errno.EINVAL)):
+        with pytest.raises(OSError, match=r".") as caught:
+            read_job_file(folder.pickup / f"{name}.yaml", 10)
+        assert caught.value.errno == number

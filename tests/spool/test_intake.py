@@ -1,0 +1,534 @@
+"""Files dropped into a real folder become rows of a real store."""
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncnet.config import AccountSettings, QueueSettings, SpoolSettings
+from asyncnet.mail.letter import Content
+from asyncnet.mail.verdict import JobStatus
+from asyncnet.mailqueue.sqlite import SqliteStore
+from asyncnet.mailqueue.store import (
+    Acceptance,
+    Claim,
+    NewMessage,
+    Record,
+    StoreBroken,
+    StoreError,
+)
+from asyncnet.spool import handover
+from asyncnet.spool.assemble import Assembled, assemble
+from asyncnet.spool.folder import SpoolFolder
+from asyncnet.spool.intake import Intake
+from asyncnet.spool.queue_id import QueueIds
+
+JOB = "from: a@example.org\nto: b@example.org\ntext: x\n"
+ACCOUNTS = {"work": AccountSettings(host="smtp.example.org")}
+
+
+class Steps:
+    """Counts the steps of an intake, so that a test can await them."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.then: Callable[[str], None] = lambda step: None
+        self._changed = asyncio.Event()
+
+    def __call__(self, step: str) -> None:
+        self.seen.append(step)
+        self.then(step)
+        self._changed.set()
+
+    async def reach(self, step: str, times: int = 1) -> None:
+        async with asyncio.timeout(20):
+            while self.seen.count(step) < times:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def spool_settings(folder: SpoolFolder, **changes: Any) -> SpoolSettings:
+    return SpoolSettings(dir=folder.root).model_copy(
+        update={"scan": 0.02, "settle": 0.1, "grace": 30.0, **changes}
+    )
+
+
+@asynccontextmanager
+async def running(
+    folder: SpoolFolder, store: SqliteStore, *, events: bool = True, **changes: Any
+) -> AsyncIterator[Steps]:
+    steps = Steps()
+    settings = spool_settings(folder, **changes)
+    intake = Intake(
+        folder, store, settings, QueueSettings(), ACCOUNTS, on_step=steps, events=events
+    )
+    task = asyncio.create_task(intake.run())
+    try:
+        if events:
+            await intake.watching.wait()
+        yield steps
+    finally:
+        await intake.stop()
+        await task
+
+
+def drop(folder: SpoolFolder, name: str, text: str = JOB) -> None:
+    """As a careful writer does it: aside, then renamed in."""
+    aside = folder.root / "aside"
+    aside.write_text(text)
+    os.rename(aside, folder.pickup / name)
+
+
+async def all_records(store: SqliteStore) -> list[Record]:
+    return await store.records(states=list(JobStatus))
+
+
+async def only_record(store: SqliteStore) -> Record:
+    (record,) = await all_records(store)
+    return record
+
+
+def errors(record: Record) -> list[str]:
+    return [str(problem) for problem in record.errors]
+
+
+async def test_a_file_renamed_in_is_taken(folder: SpoolFolder, store: SqliteStore) -> None:
+    async with running(folder, store, scan=60.0, settle=60.0) as steps:
+        drop(folder, "hello.yaml", JOB + "id: a1\nmeta: {t: 1}\n")
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert steps.seen == ["claimed", "composed", "accepted"]
+    assert (record.status, record.claim.name, record.job_id) == ("queued", "hello", "a1")
+    assert (record.account, record.envelope_from) == ("work", "a@example.org")
+    assert record.message_id == f"<{record.claim.queue_id}@example.org>"
+    assert os.listdir(folder.pickup) == []
+    assert folder.claimed() == [record.claim]
+
+
+async def test_a_file_written_in_place_is_taken_when_its_writer_closes_it(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store, scan=60.0, settle=60.0) as steps:
+        (folder.pickup / "hello.json").write_text(
+            '{"from": "a@example.org", "to": "b@example.org", "text": "x"}'
+        )
+        await steps.reach("accepted")
+    assert (await only_record(store)).status is JobStatus.QUEUED
+
+
+async def test_files_that_were_there_before_are_taken(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    drop(folder, "old.yaml")
+    os.utime(folder.pickup / "old.yaml", (1, 1))
+    async with running(folder, store, scan=60.0, settle=60.0) as steps:
+        await steps.reach("accepted")
+
+
+async def test_without_events_the_scan_takes_them(folder: SpoolFolder, store: SqliteStore) -> None:
+    async with running(folder, store, events=False) as steps:
+        for number in range(5):
+            drop(folder, f"{number}.yaml")
+        await steps.reach("accepted", 5)
+
+
+async def test_a_service_that_never_ran_is_stopped_at_once(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    await Intake(folder, store, spool_settings(folder), QueueSettings(), ACCOUNTS).stop()
+
+
+async def test_a_burst_is_taken_in_few_commits(folder: SpoolFolder, store: SqliteStore) -> None:
+    for number in range(600):
+        drop(folder, f"{number}.yaml")
+        os.utime(folder.pickup / f"{number}.yaml", (1, 1))
+    commits = store.commits
+    async with running(folder, store) as steps:
+        await steps.reach("accepted", 600)
+    assert len(await all_records(store)) == 600
+    assert store.commits - commits < 60
+
+
+async def test_the_loop_stays_free_in_a_burst(folder: SpoolFolder, store: SqliteStore) -> None:
+    for number in range(400):
+        drop(folder, f"{number}.yaml")
+        os.utime(folder.pickup / f"{number}.yaml", (1, 1))
+    longest = 0.0
+    async with running(folder, store) as steps:
+        while steps.seen.count("accepted") < 400:
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+    assert longest < 0.05
+
+
+async def test_wrong_fields_are_refused_at_once(folder: SpoolFolder, store: SqliteStore) -> None:
+    async with running(folder, store, scan=60.0, settle=60.0) as steps:
+        drop(folder, "bad.yaml", JOB + "subjct: x\ncc: [c]\n")
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert record.status is JobStatus.INVALID
+    assert errors(record) == [
+        "line 4, column 1: subjct: unknown key; did you mean 'subject'?",
+        "line 5, column 6: cc[0]: is missing the domain; write name@example.org",
+    ]
+
+
+@pytest.mark.parametrize("unfinished", ["", "from: 'a@exam", JOB + "attachments: ["])
+async def test_an_unfinished_file_is_waited_for(
+    folder: SpoolFolder, store: SqliteStore, unfinished: str
+) -> None:
+    async with running(folder, store) as steps:
+        drop(folder, "a.yaml", unfinished)
+        drop(folder, "other.yaml")  # overtakes it
+        await steps.reach("accepted")
+        assert os.listdir(folder.pickup) == ["a.yaml"]
+        drop(folder, "a.yaml", JOB)
+        await steps.reach("accepted", 2)
+    assert {record.status for record in await all_records(store)} == {JobStatus.QUEUED}
+
+
+async def test_an_unfinished_file_is_refused_when_its_grace_is_over(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store, grace=0.2) as steps:
+        drop(folder, "a.yaml", "from: 'a@exam")
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert record.status is JobStatus.INVALID
+    assert errors(record) == ["line 1, column 14: the quote opened on line 1 is never closed"]
+
+
+@pytest.mark.timeout(30)
+async def test_what_is_no_plain_file_is_refused_and_unread(
+    folder: SpoolFolder, store: SqliteStore, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("root:x:0:0: [")
+    (folder.pickup / "dir.yaml").mkdir()
+    async with running(folder, store, grace=0.2) as steps:
+        (folder.pickup / "link.yaml").symlink_to(tmp_path / "secret")
+        os.mkfifo(folder.pickup / "fifo.yaml")
+        os.link(tmp_path / "secret", folder.pickup / "hard.yaml")
+        await steps.reach("accepted", 3)
+    found = {record.claim.name: errors(record) for record in await all_records(store)}
+    assert found == {
+        "link": ["is no regular file"],
+        "fifo": ["is no regular file"],
+        "hard": ["the file has more than one name (hard links)"],
+    }
+
+
+async def test_a_job_dropped_by_link_and_unlink_is_taken(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store) as steps:
+        aside = folder.root / "linked"
+        aside.write_text(JOB)
+        os.link(aside, folder.pickup / "a.yaml")
+        os.close(os.open(folder.pickup / "a.yaml", os.O_WRONLY))  # an event, still two names
+        drop(folder, "b.yaml")
+        await steps.reach("accepted")
+        assert os.listdir(folder.pickup) == ["a.yaml"]
+        aside.unlink()
+        await steps.reach("accepted", 2)
+    assert {record.status for record in await all_records(store)} == {JobStatus.QUEUED}
+
+
+async def test_a_ready_message_is_refused_truthfully(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store) as steps:
+        drop(folder, "mail.eml", "Subject: x\n\nx\n")
+        await steps.reach("accepted")
+    assert errors(await only_record(store)) == [
+        "ready messages are not supported yet; drop a .yaml or .json job"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        (os.fsencode("空 格 & 'quote'.yaml"), "空 格 & 'quote'"),
+        (b"caf\xe9.yaml", "caf\ufffd"),
+        (b"line\nend.yaml", "line_end"),
+        (b"UPPER.YAML", "UPPER"),
+        (b"x" * 250 + b".yaml", "x" * 200),
+        (b"-rf.yaml", "-rf"),
+    ],
+)
+async def test_odd_names_are_taken(
+    folder: SpoolFolder, store: SqliteStore, name: bytes, stem: str
+) -> None:
+    async with running(folder, store) as steps:
+        drop(folder, os.fsdecode(name))
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert (record.status, record.claim.name) == (JobStatus.QUEUED, stem)
+
+
+async def test_a_file_that_vanishes_stops_nobody(folder: SpoolFolder, store: SqliteStore) -> None:
+    async with running(folder, store) as steps:
+        for number in range(20):
+            drop(folder, f"gone{number}.yaml")
+            (folder.pickup / f"gone{number}.yaml").unlink()
+        drop(folder, "stays.yaml")
+        await steps.reach("accepted")
+    assert (await only_record(store)).claim.name == "stays"
+
+
+async def test_attachments_go_along(folder: SpoolFolder, store: SqliteStore) -> None:
+    (folder.pickup / "big.bin").write_bytes(os.urandom(300_000))
+    async with running(folder, store) as steps:
+        drop(folder, "a.yaml", JOB + "attachments: big.bin\n")
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert record.status is JobStatus.QUEUED
+    assert (record.size_octets or 0) > 400_000
+    assert (folder.pickup / "big.bin").exists()
+
+
+async def test_attachments_may_come_a_moment_later_than_their_job(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+
+    def assemble_then_drop(*given: Any, **named: Any) -> Assembled:
+        late = folder.pickup / "late.bin"
+        looked.append(late.exists())
+        try:
+            return assemble(*given, **named)
+        finally:
+            if not late.exists():
+                late.write_bytes(b"x")
+
+    monkeypatch.setattr(handover, "assemble", assemble_then_drop)
+    async with running(folder, store, settle=0.3) as steps:
+        drop(folder, "a.yaml", JOB + "attachments: late.bin\n")
+        await steps.reach("accepted")
+    assert looked == [False, True]
+    assert (await only_record(store)).status is JobStatus.QUEUED
+
+
+async def test_attachments_that_never_come_are_told(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store) as steps:
+        drop(folder, "a.yaml", JOB + "attachments: [no.bin]\nid: a1\n")
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert (record.status, record.job_id) == (JobStatus.INVALID, "a1")
+    assert errors(record) == [
+        "line 4, column 15: attachments[0]: 'no.bin': there is no such file; "
+        f"searched in {folder.pickup}"
+    ]
+
+
+async def test_a_message_over_the_limit_is_refused(folder: SpoolFolder, store: SqliteStore) -> None:
+    async with running(folder, store, max_message=2_000) as steps:
+        drop(folder, "a.yaml", JOB.replace("text: x", "text: " + "x" * 3_000))
+        await steps.reach("accepted")
+    (problem,) = errors(await only_record(store))
+    assert problem.endswith("octets; allowed are 2,000; [spool] max_message sets the limit")
+
+
+# Crashes.
+
+
+class Killed(Exception):
+    """Stands for SIGKILL: whatever was under way ends here."""
+
+
+@pytest.mark.parametrize("last_step", ["claimed", "composed", "accepted"])
+async def test_a_crash_after_any_step_makes_exactly_one_mail(
+    folder: SpoolFolder, store: SqliteStore, last_step: str
+) -> None:
+    reached = asyncio.Event()
+
+    def die(step: str) -> None:
+        if step == last_step:
+            reached.set()
+            raise Killed
+
+    settings = spool_settings(folder)
+    drop(folder, "a.yaml", JOB)
+    os.utime(folder.pickup / "a.yaml", (1, 1))
+    first = Intake(folder, store, settings, QueueSettings(), ACCOUNTS, on_step=die)
+    task = asyncio.create_task(first.run())
+    await reached.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(folder.claimed()) == 1
+    async with running(folder, store) as steps:
+        drop(folder, "b.yaml")  # when it is through, so is what was redone before it
+        await steps.reach("accepted", 1 if last_step == "accepted" else 2)
+    assert steps.seen.count("composed") == (1 if last_step == "accepted" else 2)
+    records = {record.claim.name: record for record in await all_records(store)}
+    assert set(records) == {"a", "b"}
+    assert records["a"].claim in folder.claimed()
+    assert len(await all_records(store)) == 2
+
+
+async def test_what_was_claimed_without_a_row_is_taken_again(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    ids = QueueIds()
+    claims: list[Claim] = []
+    for text in (JOB, "", "from: 'cut"):
+        drop(folder, "a.yaml", text)
+        claims.append(folder.claim("a.yaml", ids.next(time.time(), 0)))
+    async with running(folder, store) as steps:
+        await steps.reach("accepted", 3)
+    records = await all_records(store)
+    assert {record.claim for record in records} == set(claims)
+    assert sorted(record.status for record in records) == ["invalid", "invalid", "queued"]
+
+
+async def test_the_move_is_on_the_disk_before_the_row_is(folder: SpoolFolder) -> None:
+    done: list[str] = []
+
+    class Watched(SpoolFolder):
+        def claim(self, name: str, queue_id: str) -> Claim:
+            done.append("claim")
+            return super().claim(name, queue_id)
+
+        def flush(self, folders: Iterable[Path]) -> None:
+            folders = list(folders)
+            super().flush(folders)
+            assert {self.queue, self.pickup} <= set(folders)
+            done.append("flush")
+
+    class WatchedStore(SqliteStore):
+        async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+            done.append("accept")
+            return await super().accept(message, content, now)
+
+    store = await opened(WatchedStore, folder)
+    async with running(Watched(folder.root), store) as steps:
+        drop(folder, "a.yaml")
+        await steps.reach("accepted")
+    assert done == ["claim", "flush", "accept"]
+    await store.close()
+
+
+# Faults of the machine.
+
+
+class FullDisk(SqliteStore):
+    """Has no room for the first few."""
+
+    faults = 3
+
+    async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+        if self.faults:
+            self.faults -= 1
+            raise StoreError("no room on the disk")
+        return await super().accept(message, content, now)
+
+
+async def opened(kind: type[SqliteStore], folder: SpoolFolder) -> SqliteStore:
+    store = kind(folder.root / "queue.db", folder.queue, dedup_window_s=3600.0)
+    await store.open(time.time())
+    return store
+
+
+async def test_a_full_disk_is_waited_out(folder: SpoolFolder) -> None:
+    store = await opened(FullDisk, folder)
+    async with running(folder, store) as steps:
+        drop(folder, "a.yaml")
+        await steps.reach("accepted")
+    assert (await only_record(store)).status is JobStatus.QUEUED
+    await store.close()
+
+
+async def test_stopping_does_not_wait_for_room(folder: SpoolFolder) -> None:
+    store = await opened(FullDisk, folder)
+    store.faults = 10**9  # type: ignore[attr-defined]
+    async with running(folder, store) as steps:
+        drop(folder, "a.yaml")
+        await steps.reach("composed", 3)
+    assert [claim.name for claim in folder.claimed()] == ["a"]
+    assert await all_records(store) == []
+    await store.close()
+
+
+class BrokenDisk(SqliteStore):
+    async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+        raise StoreBroken("the commit failed")
+
+
+async def test_a_failed_commit_ends_the_service(folder: SpoolFolder) -> None:
+    store = await opened(BrokenDisk, folder)
+    settings = spool_settings(folder)
+    intake = Intake(folder, store, settings, QueueSettings(), ACCOUNTS)
+    drop(folder, "a.yaml")
+    with pytest.raises(StoreBroken, match="the commit failed"):
+        await intake.run()
+    await store.close()
+
+
+class NoRoomToMove(SpoolFolder):
+    faults = 2
+
+    def claim(self, name: str, queue_id: str) -> Claim:
+        if self.faults:
+            self.faults -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().claim(name, queue_id)
+
+
+async def test_a_claim_is_tried_until_there_is_room(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(NoRoomToMove(folder.root), store) as steps:
+        drop(folder, "a.yaml")
+        await steps.reach("accepted")
+    assert (await only_record(store)).status is JobStatus.QUEUED
+
+
+async def test_a_claimed_file_that_somebody_removed_stops_nobody(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store) as steps:
+        steps.then = lambda step: remove_claimed(folder, "a") if step == "claimed" else None
+        drop(folder, "a.yaml")
+        drop(folder, "b.yaml")
+        await steps.reach("accepted")
+    assert (await only_record(store)).claim.name == "b"
+
+
+def remove_claimed(folder: SpoolFolder, name: str) -> None:
+    for claim in folder.claimed():
+        if claim.name == name:
+            (folder.queue / claim.job_file).unlink()
+
+
+async def test_what_its_writer_changed_up_to_the_claim_is_what_counts(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    def change(step: str) -> None:
+        if step == "claimed":
+            (claim,) = folder.claimed()
+            (folder.queue / claim.job_file).write_text(JOB + "subject: longer\nid: later\n")
+
+    async with running(folder, store) as steps:
+        steps.then = change
+        drop(folder, "a.yaml")
+        await steps.reach("accepted")
+    assert (await only_record(store)).job_id == "later"
+
+
+async def test_the_second_of_two_jobs_with_one_id_is_a_duplicate(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store) as steps:
+        for name in ("a.yaml", "b.yaml"):
+            drop(folder, name, JOB + "id: once\n")
+            await steps.reach("accepted", 1 + (name == "b.yaml"))
+    found = {record.claim.name: record.status for record in await all_records(store)}
+    assert found == {"a": JobStatus.QUEUED, "b": JobStatus.DUPLICATE}

@@ -1,0 +1,394 @@
+"""Finished rows become result files, and jobs move to them, whatever cuts it off."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asyncnet.mail.envelope import Envelope, Route
+from asyncnet.mail.letter import Octets
+from asyncnet.mail.problem import Problem
+from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Verdict
+from asyncnet.mailqueue.sqlite import SqliteStore
+from asyncnet.mailqueue.store import Claim, NewMessage, Record, Refusal, Settlement
+from asyncnet.spool.folder import SpoolFolder
+from asyncnet.spool.queue_id import QueueIds
+from asyncnet.spool.reporter import BATCH, Reporter
+
+IDS = QueueIds()
+KEEP_S = 3600.0
+ACCEPTED = Verdict(RecipientStatus.ACCEPTED, 250, "2.0.0", Phase.DOT, None, "OK: queued as 4F2")
+REJECTED = Verdict(
+    RecipientStatus.REJECTED, 550, "5.1.1", Phase.RCPT, Kind.RECIPIENT, "no such user", "look"
+)
+
+
+def claimed(folder: SpoolFolder, name: str = "hello.yaml") -> Claim:
+    (folder.pickup / name).write_text(name)
+    return folder.claim(name, IDS.next(time.time(), 0))
+
+
+async def finished(
+    folder: SpoolFolder, store: SqliteStore, name: str = "hello.yaml", *verdicts: Verdict
+) -> Claim:
+    """A job whose recipients got these verdicts, accepted if none is given."""
+    claim = claimed(folder, name)
+    verdicts = verdicts or (ACCEPTED,)
+    recipients = tuple(f"r{place}@example.org" for place in range(len(verdicts)))
+    now = time.time()
+    message = NewMessage(
+        claim=claim,
+        message_id="<m@example.org>",
+        envelope=Envelope("a@example.org", recipients),
+        route=Route("work"),
+        due_at=0.0,
+        expires_at=now + 1000,
+        job_id=f"id-{claim.queue_id}",
+        meta={"ticket": 7},
+        warnings=("a warning",),
+    )
+    await store.accept(message, Octets(b"Subject: x\r\n\r\nx\r\n"), now)
+    (lease,) = await store.lease(now, 10)
+    settlement = Settlement(
+        dict(enumerate(verdicts)),
+        due_at=now,
+        server="smtp.example.org:465",
+        tls={"version": "TLSv1.3", "verified": True},
+    )
+    await store.settle(lease, settlement, now)
+    return claim
+
+
+async def refused(folder: SpoolFolder, store: SqliteStore, name: str) -> Claim:
+    claim = claimed(folder, name)
+    problem = Problem("to[1]", "is missing the domain", "write name@example.org", 4, 5)
+    await store.refuse(Refusal(claim, (problem,)), time.time())
+    return claim
+
+
+async def report_once(folder: SpoolFolder, store: SqliteStore) -> None:
+    reported = asyncio.Event()
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=telling(reported))
+    task = asyncio.create_task(reporter.run())
+    async with asyncio.timeout(20):
+        await reported.wait()
+    await reporter.stop()
+    await task
+
+
+def telling(reported: asyncio.Event) -> Callable[[str], None]:
+    """An on_step that sets the event, from the loop's thread, when a batch was reported."""
+
+    def on_step(step: str) -> None:
+        if step == "reported":
+            reported.set()
+
+    return on_step
+
+
+async def report(folder: SpoolFolder, store: SqliteStore) -> None:
+    """Run a reporter until nothing is left to report."""
+    while await store.unreported(1):
+        await report_once(folder, store)
+
+
+def files(folder: SpoolFolder) -> dict[str, list[str]]:
+    return {name: sorted(os.listdir(getattr(folder, name))) for name in ("queue", "sent", "failed")}
+
+
+def result(path: Any) -> dict[str, Any]:
+    document = json.loads(path.read_bytes())
+    assert isinstance(document, dict)
+    return document
+
+
+async def test_a_sent_job_lies_in_sent_with_its_result(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    claim = await finished(folder, store)
+    await report(folder, store)
+    assert files(folder) == {
+        "queue": [],
+        "sent": ["hello.result.json", "hello.yaml"],
+        "failed": [],
+    }
+    document = result(folder.sent / "hello.result.json")
+    moments = document.pop("claimed_at"), document.pop("finished_at")
+    assert all(moment.endswith("Z") and len(moment) == 24 for moment in moments)
+    assert document == {
+        "schema": 1,
+        "name": "hello",
+        "id": f"id-{claim.queue_id}",
+        "queue_id": claim.queue_id,
+        "status": "sent",
+        "account": "work",
+        "server": "smtp.example.org:465",
+        "tls": {"version": "TLSv1.3", "verified": True},
+        "message_id": "<m@example.org>",
+        "size_octets": 17,
+        "attempts": 1,
+        "recipients": [
+            {
+                "address": "r0@example.org",
+                "status": "accepted",
+                "code": 250,
+                "enhanced": "2.0.0",
+                "phase": "dot",
+                "class": None,
+                "text": "OK: queued as 4F2",
+                "hint": None,
+                "possible_duplicate": False,
+            }
+        ],
+        "errors": [],
+        "warnings": ["a warning"],
+        "meta": {"ticket": 7},
+    }
+
+
+async def test_anything_else_lies_in_failed(folder: SpoolFolder, store: SqliteStore) -> None:
+    await finished(folder, store, "part.yaml", ACCEPTED, REJECTED)
+    await finished(folder, store, "none.json", REJECTED)
+    await refused(folder, store, "bad.yml")
+    await report(folder, store)
+    assert files(folder)["sent"] == []
+    assert files(folder)["failed"] == [
+        *("bad.result.json", "bad.yml", "none.json", "none.result.json"),
+        *("part.result.json", "part.yaml"),
+    ]
+    part, bad = (result(folder.failed / f"{n}.result.json") for n in ("part", "bad"))
+    assert (part["status"], part["recipients"][1]["class"]) == ("partial", "recipient")
+    assert (bad["status"], bad["message_id"], bad["recipients"]) == ("invalid", None, [])
+    assert bad["errors"] == [
+        {
+            "field": "to[1]",
+            "line": 4,
+            "column": 5,
+            "problem": "is missing the domain",
+            "suggestion": "write name@example.org",
+        }
+    ]
+
+
+async def test_jobs_of_one_name_keep_apart(folder: SpoolFolder, store: SqliteStore) -> None:
+    first = await finished(folder, store, "a.yaml")
+    second = await finished(folder, store, "a.yaml")
+    third = await finished(folder, store, "a.json")
+    await report(folder, store)
+    assert files(folder)["sent"] == sorted(
+        [
+            *("a.yaml", "a.result.json"),
+            *(f"a~{second.queue_id}.yaml", f"a~{second.queue_id}.result.json"),
+            *(f"a~{third.queue_id}.json", f"a~{third.queue_id}.result.json"),
+        ]
+    )
+    assert result(folder.sent / "a.result.json")["queue_id"] == first.queue_id
+    renamed = result(folder.sent / f"a~{second.queue_id}.result.json")
+    assert (renamed["name"], renamed["queue_id"]) == ("a", second.queue_id)
+
+
+@pytest.mark.parametrize(
+    "there", [{"a.result.json": "not json"}, {"a.yaml": "x"}, {"a.result.json": "[]"}]
+)
+async def test_files_of_others_are_never_overwritten(
+    folder: SpoolFolder, store: SqliteStore, there: dict[str, str]
+) -> None:
+    for name, text in there.items():
+        (folder.sent / name).write_text(text)
+    claim = await finished(folder, store, "a.yaml")
+    await report(folder, store)
+    ours = [f"a~{claim.queue_id}.result.json", f"a~{claim.queue_id}.yaml"]
+    assert files(folder)["sent"] == sorted([*there, *ours])
+    for name, text in there.items():
+        assert (folder.sent / name).read_text() == text
+
+
+async def test_a_job_file_that_somebody_removed_still_gets_its_result(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    claim = await finished(folder, store)
+    (folder.queue / claim.job_file).unlink()
+    await report(folder, store)
+    assert files(folder)["sent"] == ["hello.result.json"]
+
+
+async def test_names_at_the_limit_fit(folder: SpoolFolder, store: SqliteStore) -> None:
+    await finished(folder, store, "语" * 83 + ".yaml")
+    second = await finished(folder, store, "语" * 83 + ".yaml")
+    await report(folder, store)
+    assert f"{'语' * 66}~{second.queue_id}.result.json" in files(folder)["sent"]
+
+
+# Crashes.
+
+
+class Killed(Exception):
+    """Stands for SIGKILL: whatever was under way ends here."""
+
+
+def dying_at(last_step: str, times: int) -> Callable[[str], None]:
+    left = [times]
+
+    def on_step(step: str) -> None:
+        if step == last_step:
+            left[0] -= 1
+            if not left[0]:
+                raise Killed
+
+    return on_step
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("last_step", ["result written", "job moved", "reported"])
+async def test_a_crash_after_any_step_changes_nothing_in_the_end(
+    folder: SpoolFolder, store: SqliteStore, last_step: str, times: int
+) -> None:
+    first = await finished(folder, store, "a.yaml")
+    second = await finished(folder, store, "a.yaml")
+    await refused(folder, store, "b.yaml")
+    times = 1 if last_step == "reported" else times  # once for the whole batch
+    with pytest.raises(Killed):
+        await Reporter(folder, store, keep_s=KEEP_S, on_step=dying_at(last_step, times)).run()
+    # As power cuts leave it: a result that was begun.
+    if await store.unreported(1):
+        (folder.sent / f".{second.queue_id}.result.json.tmp").write_text('{"sche')
+    await report(folder, store)
+    assert files(folder) == {
+        "queue": [],
+        "sent": sorted(
+            [
+                *("a.yaml", "a.result.json"),
+                *(f"a~{second.queue_id}.yaml", f"a~{second.queue_id}.result.json"),
+            ]
+        ),
+        "failed": ["b.result.json", "b.yaml"],
+    }
+    assert result(folder.sent / "a.result.json")["queue_id"] == first.queue_id
+
+
+async def test_a_name_given_before_a_crash_is_kept_although_the_clash_is_gone(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    (folder.sent / "a.result.json").write_text("{}")
+    claim = await finished(folder, store, "a.yaml")
+    with pytest.raises(Killed):
+        await Reporter(folder, store, keep_s=KEEP_S, on_step=dying_at("result written", 1)).run()
+    (folder.sent / "a.result.json").unlink()
+    await report(folder, store)
+    assert files(folder)["sent"] == [f"a~{claim.queue_id}.result.json", f"a~{claim.queue_id}.yaml"]
+
+
+async def test_a_result_that_is_gone_is_written_again_beside_its_job(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    await finished(folder, store, "a.yaml")
+    with pytest.raises(Killed):
+        await Reporter(folder, store, keep_s=KEEP_S, on_step=dying_at("job moved", 1)).run()
+    (folder.sent / "a.result.json").unlink()
+    await report(folder, store)
+    assert files(folder)["sent"] == ["a.result.json", "a.yaml"]
+
+
+# Running.
+
+
+async def test_it_reports_what_finishes_while_it_runs(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    reported = asyncio.Event()
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=telling(reported))
+    task = asyncio.create_task(reporter.run())
+    for name in ("a.yaml", "b.yaml"):
+        await finished(folder, store, name)
+        async with asyncio.timeout(10):
+            await reported.wait()
+        reported.clear()
+        assert name in files(folder)["sent"]
+    await reporter.stop()
+    await task
+
+
+async def test_more_than_a_batch_is_reported(folder: SpoolFolder, store: SqliteStore) -> None:
+    number = BATCH + 5
+    await asyncio.gather(*(refused(folder, store, f"{n}.yaml") for n in range(number)))
+    await report(folder, store)
+    assert len(files(folder)["failed"]) == 2 * number
+
+
+async def test_one_that_cannot_be_filed_stops_no_other_and_is_tried_again(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    claim = await finished(folder, store, "a.yaml")
+    obstacle = folder.sent / f".{claim.queue_id}.result.json.tmp"
+    obstacle.mkdir()
+    await finished(folder, store, "b.yaml")
+    reported = asyncio.Event()
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=telling(reported))
+    task = asyncio.create_task(reporter.run())
+    async with asyncio.timeout(10):
+        await reported.wait()
+        assert [r.claim.name for r in await store.unreported(10)] == ["a"]
+        assert "b.result.json" in files(folder)["sent"]
+        reported.clear()
+        obstacle.rmdir()
+        await reported.wait()
+    await reporter.stop()
+    await task
+    assert files(folder)["sent"] == ["a.result.json", "a.yaml", "b.result.json", "b.yaml"]
+
+
+async def test_stopping_reports_what_is_finished_first(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    number = BATCH + 5  # more than one batch
+    await asyncio.gather(*(refused(folder, store, f"{n}.yaml") for n in range(number)))
+    reporter = Reporter(folder, store, keep_s=KEEP_S)
+    task = asyncio.create_task(reporter.run())
+    await asyncio.sleep(0)  # it runs
+    await reporter.stop()
+    await task
+    assert await store.unreported(10) == []
+
+
+async def test_stopping_waits_for_no_disk(folder: SpoolFolder, store: SqliteStore) -> None:
+    claim = await finished(folder, store)
+    (folder.sent / f".{claim.queue_id}.result.json.tmp").mkdir()
+    reporter = Reporter(folder, store, keep_s=KEEP_S)
+    task = asyncio.create_task(reporter.run())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await reporter.stop()
+        await task
+    assert len(await store.unreported(10)) == 1
+
+
+async def test_what_was_reported_long_ago_is_forgotten_and_its_files_stay(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    await finished(folder, store, "old.yaml")
+    await report(folder, store)
+    assert await store.find("old")
+    purged = asyncio.Event()
+
+    class Watched(SqliteStore):
+        async def purge(self, before: float) -> int:
+            number = await store.purge(before)
+            purged.set()
+            return number
+
+        async def unreported(self, limit: int) -> list[Record]:
+            return await store.unreported(limit)
+
+    watched = Watched(folder.root / "queue.db", folder.queue, dedup_window_s=KEEP_S)
+    reporter = Reporter(folder, watched, keep_s=KEEP_S, clock=lambda: time.time() + 2 * KEEP_S)
+    task = asyncio.create_task(reporter.run())
+    async with asyncio.timeout(10):
+        await purged.wait()
+    await reporter.stop()
+    await task
+    assert await store.find("old") == []
+    assert "old.result.json" in files(folder)["sent"]
