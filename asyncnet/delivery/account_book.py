@@ -97,7 +97,6 @@ class AccountBook:
             failures=state.failures,
             reason=state.reason,
         )
-        lane.busy_until = 0.0
         try:
             await self._write(state)
         except StoreBroken:
@@ -107,16 +106,6 @@ class AccountBook:
             return
         if lane.state is state:  # else it changed meanwhile, and whoever did that saves it
             lane.state_unwritten = False
-
-    async def mark_busy(self, lane: Lane, now: float) -> None:
-        """Let the store pass over the lane's mail: there is enough of it in hand."""
-        state = standing.busy(lane.state, now)
-        await self._write(state)
-        lane.busy_until = state.until
-
-    async def clear_busy(self, lane: Lane) -> None:
-        lane.busy_until = 0.0
-        await self._write(lane.state)
 
     async def _write(self, state: AccountState) -> None:
         current = (await self._store.account_states()).get(state.name)

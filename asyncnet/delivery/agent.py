@@ -28,9 +28,6 @@ from asyncnet.providers.presets import Catalogue
 
 LEASE_BATCH = 64  # one query for many; Lane.room tells how much may lie in hand
 MAX_HELD = 2048  # leases in all, about 1 KB each
-# How long a crowded lane may hold up the leasing of others' mail before it is marked busy: a fast
-# server empties its lane in a fraction of it.
-PATIENCE_S = 1.0
 LONGEST_WAIT_S = 60.0  # look at the store that often, whatever it said: clocks jump
 RECHECK_S = 1.0  # between looks for mail that is due and that the store does not give
 
@@ -64,6 +61,7 @@ class DeliveryAgent:
         self._carrier = Carrier(store, self._pool, self._book, settings, clock, chance)
         self._bell = Bell(clock, sleep)  # something happened: take another turn
         self._look_at = -math.inf  # when the store may have something for us
+        self._passed_over: frozenset[str] = frozenset()  # the lanes that were full then
         self._tasks: set[asyncio.Task[None]] = set()
         self._carrying: set[asyncio.Task[None]] = set()  # those of _tasks that may be cut off
         self._broken: StoreBroken | None = None
@@ -115,10 +113,11 @@ class DeliveryAgent:
         swept_at = self._pool.sweep()
         self._book.forget_idle(now)
         wake = [now + LONGEST_WAIT_S, math.inf if swept_at is None else swept_at]
-        if any(lane.at_leisure for lane in self._book.lanes.values()):
-            self._look_at = -math.inf  # the store passes over its mail, which may come again
+        lanes = self._book.lanes
+        if any(key not in lanes or lanes[key].at_leisure for key in self._passed_over):
+            self._look_at = -math.inf
         wake.append(await self._look(now) if self._look_at <= now else self._look_at)
-        for lane in self._book.lanes.values():
+        for lane in lanes.values():
             self._begin(lane)
             if lane.waiting and lane.next_start_at > now:
                 wake.append(lane.next_start_at)
@@ -127,15 +126,16 @@ class DeliveryAgent:
     async def _look(self, now: float) -> float:
         """Lease what is due; when to look again if nothing happens before."""
         try:
-            patient_until = await self._make_room(now)
-            if patient_until is not None:
-                return patient_until
+            in_hand = sum(len(lane.waiting) for lane in self._book.lanes.values())
+            if len(self._tasks) + in_hand > MAX_HELD:
+                return math.inf  # whatever ends rings for another turn
+            full = frozenset(lane.key for lane in self._book.lanes.values() if lane.full)
             # Before the query: a hint that comes during it must not be written over.
-            self._look_at = math.inf
-            leases = await self._store.lease(now, LEASE_BATCH)
+            self._look_at, self._passed_over = math.inf, full
+            leases = await self._store.lease(now, LEASE_BATCH, full)
             for lease in leases:
                 await self._take_in(lease, now)
-            due_at = now if leases else await self._store.next_due(now)
+            due_at = now if leases else await self._store.next_due(now, full)
         except StoreBroken:
             raise
         except StoreError as error:
@@ -148,26 +148,6 @@ class DeliveryAgent:
                 due_at = now + RECHECK_S
             self._look_at = min(self._look_at, due_at)
         return self._look_at
-
-    async def _make_room(self, now: float) -> float | None:
-        """Until when to wait for a crowded lane, or None when leasing brings what can be used.
-
-        Leasing while a lane is crowded would mostly bring more of the same.  One that stays
-        crowded is marked busy in the store, which then passes over its mail and gives others'.
-        """
-        waiting = sum(len(lane.waiting) for lane in self._book.lanes.values())
-        if len(self._tasks) + waiting >= MAX_HELD:
-            return math.inf
-        for lane in self._book.lanes.values():
-            lane.look(now)
-            if lane.at_leisure:
-                await self._book.clear_busy(lane)
-            if lane.crowded_since is None or lane.busy_until > now or lane.blocked(now):
-                continue
-            if now < lane.crowded_since + PATIENCE_S:
-                return lane.crowded_since + PATIENCE_S
-            await self._book.mark_busy(lane, now)
-        return None
 
     async def _take_in(self, lease: Lease, now: float) -> None:
         """Put a lease in hand into its lane, or give it back where its account waits."""

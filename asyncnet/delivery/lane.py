@@ -21,7 +21,7 @@ class Lane:
     talking counts deliveries that hold or want a talk, held all leases in hand, those being
     settled included.  proven: something went through since the start or the last trouble; until
     then one message at a time goes, so that a bad password costs one login and not one for
-    each connection.  crowded_since: since when more is in hand than the lane has room for.
+    each connection.
     """
 
     key: str
@@ -32,8 +32,6 @@ class Lane:
     held: int = 0
     proven: bool = False
     next_start_at: float = 0.0
-    crowded_since: float | None = None
-    busy_until: float = 0.0
     state_unwritten: bool = False  # state is newer than the store's
 
     @property
@@ -41,9 +39,14 @@ class Lane:
         return AHEAD_PER_TALK * self.account.connections
 
     @property
+    def full(self) -> bool:
+        """Whether it has enough in hand: more would only keep others' mail from being leased."""
+        return self.held >= self.room
+
+    @property
     def at_leisure(self) -> bool:
-        """Whether it was marked busy, and is not any more."""
-        return self.busy_until > 0.0 and self.held <= self.room // 2
+        """Whether it was full and has room for a good part of a batch again."""
+        return self.held <= self.room // 2
 
     def blocked(self, now: float) -> bool:
         """Whether the account waits."""
@@ -58,10 +61,3 @@ class Lane:
         self.talking += 1
         self.next_start_at = now + self.account.interval_s
         return self.waiting.popleft()
-
-    def look(self, now: float) -> None:
-        """Note whether the lane is crowded, and since when."""
-        if self.held <= self.room:
-            self.crowded_since = None
-        elif self.crowded_since is None:
-            self.crowded_since = now

@@ -19,8 +19,6 @@ UNKNOWN_S = 3600.0  # only a restart brings it back
 
 UNUSABLE_HINT = "put the account's settings right; they are looked at again by themselves"
 
-BUSY_REASON = "its mail comes in faster than it may go out"
-BUSY_S = 60.0
 
 # Everything else is "down": it heals by itself.
 _NAMES: dict[Kind | None, Literal["throttled", "held", "down"]] = {
@@ -53,13 +51,6 @@ def unknown(name: str, now: float, reason: str = UNKNOWN_REASON) -> AccountState
     return AccountState(name, "held", now + UNKNOWN_S, now, 1, reason, UNKNOWN_HINT)
 
 
-def busy(before: AccountState, now: float) -> AccountState:
-    """The state of an account with enough in hand; trouble it may be in stays to be seen."""
-    if before.state != "ok":
-        return replace(before, until=now + BUSY_S)
-    return AccountState(before.name, "throttled", now + BUSY_S, now, 0, BUSY_REASON)
-
-
 def held_by_person(state: AccountState) -> bool:
     return state.state == "held" and math.isinf(state.until)
 
@@ -73,7 +64,7 @@ def at_start(state: AccountState) -> AccountState | None:
     """
     if state.state == "ok" or held_by_person(state):
         return None
-    if state.hint == UNKNOWN_HINT or state.reason == BUSY_REASON:
+    if state.hint == UNKNOWN_HINT:
         return AccountState(state.name)
     harmless = state.state == "down" or state.hint == UNUSABLE_HINT  # no login is tried
     if harmless or (state.state == "held" and state.failures < len(LOGIN_PROBES_S)):

@@ -1,6 +1,6 @@
 """Reading the queue: for the store itself, and for a process beside a running daemon."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import isinf
 from pathlib import Path
 from types import TracebackType
@@ -53,9 +53,9 @@ class SqliteReader:
         """Those of queue_ids that have a row."""
         return frozenset(row[0] for row in self._rows("known", json_list(queue_ids)))
 
-    def next_due(self) -> float | None:
+    def next_due(self, passing_over: Collection[str] = ()) -> float | None:
         """When lease() may next have something; None: nothing that time alone will bring."""
-        ((at,),) = self._rows("next_due")
+        ((at,),) = self._rows("next_due", json_list(passing_over))
         return None if at is None or isinf(at) else at
 
     def unreported(self, limit: int) -> list[Record]:

@@ -5,7 +5,7 @@ process owns the queue is for the caller to see to; others may read (reader).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -105,8 +105,12 @@ class SqliteStore:
     async def known(self, queue_ids: Iterable[str]) -> frozenset[str]:
         return await self._ask(partial(SqliteReader.known, queue_ids=list(queue_ids)))
 
-    async def lease(self, now: float, limit: int) -> list[Lease]:
-        future = self._writer.submit(partial(steps.lease, now=now, limit=limit))
+    async def lease(
+        self, now: float, limit: int, passing_over: Collection[str] = ()
+    ) -> list[Lease]:
+        lanes = json_list(passing_over)
+        step = partial(steps.lease, now=now, limit=limit, passing_over=lanes)
+        future = self._writer.submit(step)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -114,8 +118,8 @@ class SqliteStore:
             future.add_done_callback(self._give_back)
             raise
 
-    async def next_due(self, now: float) -> float | None:
-        return await self._ask(SqliteReader.next_due)
+    async def next_due(self, now: float, passing_over: Collection[str] = ()) -> float | None:
+        return await self._ask(partial(SqliteReader.next_due, passing_over=passing_over))
 
     def content(self, lease: Lease) -> Content:
         if lease.inline is not None:

@@ -157,6 +157,7 @@ WHERE id IN (
            AND front.due_at <= ?1
         ORDER BY front.due_at, front.queue_id LIMIT ?2)
     WHERE coalesce(account_state.until, 0) <= ?1
+      AND lane.route_key NOT IN (SELECT value FROM json_each(?3))
     ORDER BY due.priority, due.due_at, due.queue_id LIMIT ?2)
 RETURNING id
 
@@ -198,6 +199,7 @@ SELECT min(at) FROM (
                (SELECT min(due_at) FROM job AS front WHERE front.stage = 'waiting'
                    AND front.route_key = lane.route_key AND front.priority = lane.priority)) AS at
     FROM lane LEFT JOIN account_state ON account_state.name = lane.route_key
+    WHERE lane.route_key NOT IN (SELECT value FROM json_each(?1))
     UNION ALL
     SELECT min(expires_at) FROM job WHERE stage = 'waiting')
 

@@ -87,11 +87,11 @@ def refuse(cursor: apsw.Cursor, row: Row) -> None:
     cursor.execute(QUERIES["insert_refusal"], row)
 
 
-def lease(cursor: apsw.Cursor, now: float, limit: int) -> list[Lease]:
-    """Lease what is over, then what is due, limit in all."""
+def lease(cursor: apsw.Cursor, now: float, limit: int, passing_over: str) -> list[Lease]:
+    """Lease what is over, then what is due, limit in all; passing_over is a JSON list."""
     jobs = _rows(cursor, "lease_expired", now, limit)
     if len(jobs) < limit:
-        jobs += _rows(cursor, "lease_due", now, limit - len(jobs))
+        jobs += _rows(cursor, "lease_due", now, limit - len(jobs), passing_over)
     if not jobs:
         return []
     ids = json_list(job for (job,) in jobs)

@@ -20,7 +20,7 @@ Times are seconds since the epoch on the caller's clock; the store itself reads 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -241,17 +241,22 @@ class Store(Protocol):
         """Those of queue_ids that have a row."""
         ...
 
-    async def lease(self, now: float, limit: int) -> list[Lease]:
+    async def lease(
+        self, now: float, limit: int, passing_over: Collection[str] = ()
+    ) -> list[Lease]:
         """Lease up to limit messages that are due: by priority, then due time, then id.
 
-        Messages whose account waits (see AccountState.until) are passed over; one whose
+        Messages whose account waits (see AccountState.until), and those of the Route.keys in
+        passing_over (whose holder has enough of them), are left where they are; one whose
         expires_at has come is due at once, and goes into the limit before the others, since
         it needs a verdict but no server.  Cancelled, what it may have leased is given back.
         """
         ...
 
-    async def next_due(self, now: float) -> float | None:
+    async def next_due(self, now: float, passing_over: Collection[str] = ()) -> float | None:
         """When lease() may next have something, account states considered; may be past.
+
+        passing_over as in lease().
 
         None: nothing waits, or nothing that time alone will release.
         """

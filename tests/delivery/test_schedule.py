@@ -13,7 +13,6 @@ from asyncnet.delivery.standing import (
     UNKNOWN_HINT,
     UNUSABLE_HINT,
     at_start,
-    busy,
     troubled,
     unknown,
 )
@@ -133,7 +132,6 @@ def test_trouble_of_another_sort_begins_its_own_count() -> None:
         (AccountState("a"), None),
         (AccountState("a", "held", NEVER, 1.0, 0, "by hand"), None),
         (unknown("a", 5.0), AccountState("a")),
-        (busy(AccountState("a"), 5.0), AccountState("a")),
         (AccountState("a", "down", 900.0, 1.0, 9), AccountState("a", "down", 0.0, 1.0, 9)),
         (AccountState("a", "held", 900.0, 1.0, 3), AccountState("a", "held", 0.0, 1.0, 3)),
         (AccountState("a", "held", 900.0, 1.0, 4), None),
@@ -153,8 +151,3 @@ def test_an_unknown_account_says_so() -> None:
     assert state.state == "held"
     assert state.until < NEVER
     assert state.hint == UNKNOWN_HINT
-
-
-def test_being_busy_does_not_hide_trouble() -> None:
-    down = AccountState("work", "down", 50.0, 10.0, 6, "refused")
-    assert busy(down, 100.0).reason == "refused"

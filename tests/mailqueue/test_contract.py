@@ -52,6 +52,16 @@ def octets(content: Content) -> bytes:
 # Taking over
 
 
+async def test_lanes_whose_holder_has_enough_are_passed_over(store: Store) -> None:
+    work, other = Route("work"), Route("other")
+    await store.accept(message("Q1", route=work), Octets(b"x"), NOW)
+    await store.accept(message("Q2", route=other, due_at=NOW + 7), Octets(b"x"), NOW)
+    assert await store.lease(NOW, 10, {"work"}) == []
+    assert await store.next_due(NOW, {"work"}) == NOW + 7
+    assert [it.queue_id for it in await store.lease(NOW + 7, 10, {"work"})] == ["Q2"]
+    assert [it.queue_id for it in await store.lease(NOW + 7, 10)] == ["Q1"]
+
+
 async def test_a_message_comes_back_as_it_was_given(store: Store) -> None:
     given = message(
         "Q1",

@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from asyncnet.cli import logs
@@ -49,8 +49,10 @@ class DyingStore(SqliteStore):
         self._reach("accepted")
         return accepted
 
-    async def lease(self, now: float, limit: int) -> list[Lease]:
-        leases = await super().lease(now, limit)
+    async def lease(
+        self, now: float, limit: int, passing_over: Collection[str] = ()
+    ) -> list[Lease]:
+        leases = await super().lease(now, limit, passing_over)
         if leases:
             self._reach("leased")
         return leases
