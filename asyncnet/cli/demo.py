@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 EXAMPLES = Path("config/jobs")
 STEP_S = 20.0  # longest wait for any one step
@@ -114,22 +113,17 @@ def _drop(spool: Path, name: str, text: str) -> None:
 async def _show_examples(spool: Path, examples: list[Path]) -> None:
     for example in examples:
         _drop(spool, example.name, example.read_text(encoding="utf-8"))
-    table = Table("job", "status", "recipient", "answer of the server", "octets")
     failed = []
     for example in examples:
         result = await _result(spool, example.stem)
         if result["status"] != "sent":
             failed.append(f"{example.name}: {result['status']}")
-        for place, recipient in enumerate(result["recipients"]):
-            first = place == 0
-            table.add_row(
-                example.name if first else "",
-                f"[green]{result['status']}[/]" if first else "",
-                recipient["address"],
-                f"{recipient['code']} {escape(recipient['text'])}",
-                str(result["size_octets"]) if first else "",
-            )
-    console.print(table)
+        console.print(
+            f"  [green]{result['status']}[/]  {example.name}, {result['size_octets']} octets"
+        )
+        for recipient in result["recipients"]:
+            words = escape(f"{recipient['code']} {recipient['text']}")
+            console.print(f"        {recipient['address']:<22} {words}")
     if failed:
         raise DemoFailed(f"not every example was sent: {', '.join(failed)}")
 
@@ -164,7 +158,9 @@ async def _show_pages(place: str) -> None:
         answer = await _get(parts.hostname, parts.port, request)
         status = answer.partition("\r\n")[0].removeprefix("HTTP/1.1 ")
         title = re.search(r"<title>(.*?)</title>", answer)
-        console.print(f"  {request:<14} {status:<16} {escape(title[1]) if title else ''}")
+        counter = re.search(r'id="counter">(\d+)<', answer)
+        shown = f"the counter shows {counter[1]}" if counter else title[1] if title else ""
+        console.print(f"  {request:<14} {status:<16} {escape(shown)}")
 
 
 async def _show_maildir(folder: Path) -> None:
