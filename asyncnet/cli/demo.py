@@ -29,7 +29,7 @@ subjekt: a mistake on purpose
 text: hello
 """
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class DemoFailed(Exception):

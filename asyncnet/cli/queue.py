@@ -115,7 +115,7 @@ def _span(seconds: float) -> str:
 
 
 def _print_record(record: Record, now: float) -> None:
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print(f"[bold]{escape(record.claim.name)}[/]  {record.claim.queue_id}")
     for label, value in {
         "status": record.status,

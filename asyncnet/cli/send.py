@@ -121,7 +121,7 @@ class _Sender:
         self._options = options
         self._trace = trace
         self._engine = engine
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, soft_wrap=True)
 
     async def send(self, path: Path) -> int:
         """Send one job, print what became of each recipient, return the exit code."""

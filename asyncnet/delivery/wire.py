@@ -1,0 +1,462 @@
+"""One TCP connection to a server, in the clear or under TLS: the only module with sockets.
+
+We make and connect the socket ourselves, address by address, so that the handshake can be
+timed (RFC 9293 section 3.5); then a bare asyncio.Protocol sits on it, which measured faster
+than streams, and whose buffer can be looked at: a StreamReader would carry octets injected
+before STARTTLS over into TLS.
+
+Every stage has one deadline for the whole of it: a server that drips octets gains nothing.
+"""
+
+import asyncio
+import ipaddress
+import os
+import re
+import socket
+import ssl
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+from typing import Any, TypeAlias, cast
+
+import idna
+
+from asyncnet.mail.verdict import Phase
+
+# What may lie here unread.  The exchange reads at once; only a server that floods us while
+# nobody asked it anything gets this far.
+MAX_UNREAD_OCTETS = 128 * 1024
+# One block under way while the next is read (mail.letter.BLOCK_OCTETS is about as much).
+WRITE_AHEAD_OCTETS = 64 * 1024
+# A server gets this long to take our QUIT and close_notify.  Nobody waits for it.
+LINGER_S = 2.0
+
+_FQDN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*")
+
+Address: TypeAlias = tuple[Any, ...]  # what getaddrinfo calls sockaddr
+Note = Callable[[str, str], None]  # text, RFC section
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds for each whole stage; RFC 5321 section 4.5.3.2 where it has a word on it.
+
+    lookup and connect are ours: connect is for one address.  rcpt_more is added for each
+    recipient after the first.  block is for one block of content to be taken by the kernel.
+    """
+
+    lookup_s: float = 20.0
+    connect_s: float = 30.0
+    tls_s: float = 60.0
+    greeting_s: float = 300.0
+    ehlo_s: float = 300.0
+    auth_s: float = 120.0
+    mail_s: float = 300.0
+    rcpt_s: float = 300.0
+    rcpt_more_s: float = 10.0
+    data_s: float = 120.0
+    block_s: float = 180.0
+    dot_s: float = 600.0
+    rset_s: float = 20.0
+
+    def of(self, phase: Phase) -> float:
+        """The seconds for a stage of the talk."""
+        return float(getattr(self, f"{phase}_s"))
+
+
+class WireError(Exception):
+    """The connection cannot be had, or is no more.  Nothing stays open."""
+
+
+class LookupFailed(WireError):
+    """The name has no address, or nobody could tell."""
+
+
+class ConnectFailed(WireError):
+    """None of the addresses took the connection."""
+
+
+class TlsFailed(WireError):
+    """No TLS, or not with the one we wanted to talk to."""
+
+
+class ConnectionLost(WireError):
+    """The connection ended while we needed it."""
+
+
+class DeadlinePassed(ConnectionLost):
+    """The server took too long; the connection was cut by us."""
+
+
+def ascii_name(host: str) -> str:
+    """The host in A-labels (RFC 5891).  Raises UnicodeError where it is no name."""
+    return host if host.isascii() else idna.encode(host, uts46=True).decode()
+
+
+async def look_up(host: str, port: int, seconds: float) -> list[tuple[int, Address]]:
+    """The addresses of a host as (family, sockaddr), in the system's order (RFC 6724).
+
+    An IP address is its own answer and asks nobody.  Raises LookupFailed.
+    """
+    try:
+        name = ascii_name(host)
+        found = _ask_nobody(name, port)
+        if found is None:
+            async with asyncio.timeout(seconds):
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    name, port, type=socket.SOCK_STREAM
+                )
+    except TimeoutError as error:
+        raise LookupFailed(f"no answer about {host!r} within {seconds:g} s") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host name, idna.IDNAError too
+        raise LookupFailed(f"{host!r} has no address: {_reason(error)}") from error
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _ask_nobody(name: str, port: int) -> list[tuple[Any, Any, int, str, Address]] | None:
+    """The answer where no question is needed: for an IP address (no thread, no name server)."""
+    try:
+        return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return None
+
+
+@lru_cache(maxsize=32)
+def _context(ca_file: str | None, verify: bool, _changed_ns: int) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
+    context.hostname_checks_common_name = False  # subjectAltName only (RFC 9525 section 6.3)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def tls_context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
+    """The rules for TLS; ca_file None: the system's authorities.  Raises TlsFailed.
+
+    Kept, since loading all authorities takes milliseconds; a changed ca_file is read anew.
+    """
+    try:
+        return _context(ca_file, verify, os.stat(ca_file).st_mtime_ns if ca_file else 0)
+    except (OSError, ssl.SSLError) as error:
+        raise TlsFailed(f"ca_file {ca_file} cannot be used: {_reason(error)}") from error
+
+
+class Wire(asyncio.Protocol):
+    """A connected stream of octets; made by connect()."""
+
+    def __init__(self) -> None:
+        self.peer: Address = ()
+        self.unsent = False  # cut by a deadline with octets that never left this machine
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._arrived: list[bytes] = []
+        self._arrived_octets = 0
+        self._lost: ConnectionLost | None = None
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None  # woken by whatever happens
+        self._deadline: tuple[float, str] | None = None  # loop time, what for
+        self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def connect(cls, host: str, port: int, deadlines: Deadlines, note: Note) -> "Wire":
+        """Resolve the name and connect to its addresses in turn, each with its own deadline.
+
+        note is told of every step.  Raises LookupFailed or ConnectFailed.
+        """
+        begun_s = perf_counter()
+        addresses = await look_up(host, port, deadlines.lookup_s)
+        shown = ", ".join(str(address[0]) for _, address in addresses)
+        if shown != host:
+            took = _ms(perf_counter() - begun_s)
+            note(f"{host} is {shown}, looked up in {took}", "RFC 1034 section 5")
+        failures = []
+        for family, address in addresses:
+            try:
+                connection = await _shake_hands(family, address, deadlines.connect_s, note)
+            except OSError as error:
+                failures.append(f"{address[0]}: {_reason(error) or 'no answer in time'}")
+                note(f"SYN to {_shown(address)}: {failures[-1]}", "RFC 9293 section 3.5")
+            else:
+                return await cls._on(connection, address)
+        raise ConnectFailed(f"no connection to {host} port {port} ({'; '.join(failures)})")
+
+    @classmethod
+    async def _on(cls, connection: socket.socket, address: Address) -> "Wire":
+        try:
+            _, wire = await asyncio.get_running_loop().create_connection(cls, sock=connection)
+        except BaseException:
+            connection.close()
+            raise
+        wire.peer = address
+        return wire
+
+    @property
+    def peer_is_loopback(self) -> bool:
+        return bool(self.peer) and ipaddress.ip_address(self.peer[0].split("%")[0]).is_loopback
+
+    @property
+    def local_name(self) -> str:
+        """Our name for EHLO: this host's FQDN, else our end's address literal.
+
+        socket.getfqdn() is not asked: it waits for name servers, and on most machines it then
+        says "localhost".  RFC 5321 section 4.1.3 and 4.1.4.
+        """
+        name = socket.gethostname()
+        if _FQDN.fullmatch(name) and not name.lower().startswith("localhost."):
+            return name
+        address = self._open_transport().get_extra_info("sockname")[0].split("%")[0]
+        return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+    @property
+    def alive(self) -> bool:
+        return self._lost is None and self._transport is not None
+
+    @property
+    def pending(self) -> bool:
+        """Whether octets arrived that nobody took yet."""
+        return bool(self._arrived)
+
+    def expect(self, seconds: float | None, what: str = "") -> None:
+        """From now on, what must be over within seconds, or the connection is cut.
+
+        None: nothing is expected.  A stage is set once, not at each read.  Cheap: the timer
+        stays where it is and, when it fires too early, is set again.
+        """
+        if seconds is None:
+            self._deadline = None
+            return
+        when = self._loop.time() + seconds
+        self._deadline = (when, f"{what} within {seconds:g} s")
+        if self._timer is not None and self._timer.when() > when:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and self._lost is None:
+            self._timer = self._loop.call_at(when, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._timer = None
+        if self._deadline is None or self._lost is not None:
+            return
+        when, what = self._deadline
+        if when > self._loop.time():
+            self._timer = self._loop.call_at(when, self._look_at_deadline)
+            return
+        transport = self._open_transport()
+        self.unsent = transport.get_write_buffer_size() > 0
+        self._end(DeadlinePassed(f"no {what}"))
+        transport.abort()
+
+    async def read(self) -> bytes:
+        """Whatever arrives next, at least one octet.
+
+        What came before the end is given out before ConnectionLost is raised.
+        """
+        while not self._arrived:
+            if self._lost is not None:
+                raise self._lost
+            await self._something()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Whatever has arrived, without waiting; b"" where nothing has."""
+        octets = b"".join(self._arrived)
+        self._arrived.clear()
+        self._arrived_octets = 0
+        return octets
+
+    def write(self, octets: bytes) -> None:
+        """Hand octets over to be sent; nothing when the connection is gone (read tells)."""
+        if self._lost is None:
+            self._open_transport().write(octets)
+
+    def check(self) -> None:
+        """Raise ConnectionLost if the connection is known to be gone."""
+        if self._lost is not None:
+            raise self._lost
+
+    async def drain(self) -> None:
+        """Let the server and everybody else have their turn.
+
+        Returns when there is room for the next block, or as soon as the server says something
+        (it may refuse in the middle).  Raises ConnectionLost.
+        """
+        await asyncio.sleep(0)  # a fast peer never fills the buffer: others want to run, too
+        while self._paused and not self._arrived and self._lost is None:
+            await self._something()
+        self.check()
+
+    async def start_tls(
+        self, context: ssl.SSLContext, server_name: str, seconds: float
+    ) -> tuple[str, str]:
+        """Make TLS with the one who can prove to be server_name; returns version and cipher.
+
+        Raises TlsFailed, also when octets arrived in the clear that nobody took: there is no
+        await between that look and the handing over of the socket.
+        """
+        if self._arrived:
+            raise TlsFailed("octets arrived in the clear, before the TLS handshake")
+        transport = self._open_transport()
+        try:
+            async with asyncio.timeout(seconds):
+                secured = await self._loop.start_tls(
+                    transport,
+                    self,
+                    context,
+                    server_hostname=ascii_name(server_name),
+                    ssl_handshake_timeout=seconds + LINGER_S,  # ours is the one that tells
+                    ssl_shutdown_timeout=LINGER_S,
+                )
+        except BaseException as error:
+            self._end(ConnectionLost("the TLS handshake failed"))
+            transport.abort()
+            if isinstance(error, OSError | ConnectionLost):
+                raise TlsFailed(_tls_reason(error, server_name, seconds)) from error
+            raise
+        if secured is None or self._lost is not None:
+            raise TlsFailed("the connection ended in the TLS handshake")
+        self._transport = secured
+        secured.set_write_buffer_limits(high=WRITE_AHEAD_OCTETS)
+        tls = secured.get_extra_info("ssl_object")
+        return tls.version() or "TLS", tls.cipher()[0]
+
+    def close(self) -> None:
+        """Close behind what was written, waiting for nobody; a deaf server is cut off."""
+        if self._transport is None or self._lost is not None:
+            return
+        self._end(ConnectionLost("closed by us"))
+        transport = self._transport
+        transport.close()
+        self._loop.call_later(LINGER_S, transport.abort)
+
+    def abort(self) -> None:
+        """Cut the connection at once.  May be called twice."""
+        self._end(ConnectionLost("cut by us"))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end(self, why: ConnectionLost) -> None:
+        if self._lost is None:
+            self._lost = why
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake()
+
+    def _open_transport(self) -> asyncio.Transport:
+        assert self._transport is not None, "the wire was never connected"
+        return self._transport
+
+    async def _something(self) -> None:
+        """Wait until octets arrive, the buffer has room again, or the connection ends."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # What the event loop calls:
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's
+        self._transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=WRITE_AHEAD_OCTETS)
+
+    def data_received(self, octets: bytes) -> None:
+        self._arrived.append(octets)
+        self._arrived_octets += len(octets)
+        if self._arrived_octets > MAX_UNREAD_OCTETS:
+            self.abort()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def eof_received(self) -> None:
+        # Half a connection is of no use to us: there will be no reply.  The loop closes it.
+        self._end(ConnectionLost("the server closed the connection"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        why = (
+            f"the connection broke: {_reason(error)}"
+            if error
+            else "the server closed the connection"
+        )
+        self._end(ConnectionLost(why))
+
+
+async def _shake_hands(family: int, address: Address, seconds: float, note: Note) -> socket.socket:
+    """Connect to one address.  Raises OSError, TimeoutError among them; nothing stays open."""
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        # We hand over whole groups; Nagle would hold the last part back for a round trip.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begun_s = perf_counter()  # the loop's own clock may stand still within a turn
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(connection, address)
+        took = _ms(perf_counter() - begun_s)
+    except BaseException:
+        connection.close()
+        raise
+    rtt_s = round_trip_s(connection)
+    measured = "" if rtt_s is None else f" (the kernel's round trip: {_ms(rtt_s)})"
+    own = _shown(connection.getsockname())
+    note(
+        f"SYN {own} to {_shown(address)}, SYN-ACK back, ACK sent: connected in {took}{measured}",
+        "RFC 9293 section 3.5",
+    )
+    return connection
+
+
+def round_trip_s(connection: socket.socket) -> float | None:
+    """The round trip that the kernel measured in the handshake; None where it does not tell."""
+    if sys.platform != "linux":
+        return None
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        (rtt_us,) = struct.unpack_from("@I", info, 68)  # tcpi_rtt of linux/tcp.h
+    except (OSError, struct.error):
+        return None
+    return float(rtt_us) / 1e6
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.3f} ms"
+
+
+def _shown(address: Address) -> str:
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{host}:{address[1]}"
+
+
+def _reason(error: BaseException) -> str:
+    """An error in the system's words: asyncio replaces them, "Connect call failed (…)"."""
+    if not isinstance(error, OSError):
+        return str(error)
+    own_numbers = isinstance(error, socket.gaierror | ssl.SSLError)
+    return os.strerror(error.errno) if error.errno and not own_numbers else error.strerror or ""
+
+
+def _tls_reason(error: BaseException, server_name: str, seconds: float) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate does not prove {server_name!r}: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "WRONG_VERSION_NUMBER":
+            return "the server does not answer with TLS on this port (STARTTLS or none, perhaps)"
+        return f"the TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    if isinstance(error, TimeoutError):
+        return f"no TLS handshake within {seconds:g} s"
+    return f"the connection ended in the TLS handshake: {_reason(error)}"

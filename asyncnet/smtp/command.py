@@ -1,0 +1,211 @@
+"""SMTP commands: small values, and the one function that writes them (RFC 5321 section 4.1).
+
+No I/O.  str() of a command is what may be shown: secrets are masked there, and only there.
+"""
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from asyncnet.mail.verdict import Phase
+from asyncnet.smtp.errors import UnsafeArgument
+
+MAX_COMMAND_OCTETS = 512  # with CRLF (RFC 5321 section 4.5.3.1.4)
+# Every extension adds to that: SIZE 26, BODY 17, SMTPUTF8 10, REQUIRETLS 11, the DSN
+# parameters 107 and more; and UTF-8 local parts are let grow past 64 octets by many servers.
+MAX_PATH_COMMAND_OCTETS = 1024
+MAX_AUTH_OCTETS = 12288  # RFC 4954 section 4
+
+# All controls, not only the CR, LF and NUL that end a line for somebody: none of the others
+# has any business in a command either.
+_CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
+# A mailbox that cannot leave its angle brackets.  Its grammar was checked at intake; here it
+# matters that "a@b> SIZE=0" adds no parameter.  No domain: postmaster (section 4.1.1.3).
+_PATH = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"<>@]+)(?:@[^\s"<>@]+)?')
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something to say; phase is the stage its reply falls in, rule the RFC section."""
+
+    verb: ClassVar[str] = ""
+    phase: ClassVar[Phase]
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1"
+    limit_octets: ClassVar[int] = MAX_COMMAND_OCTETS
+
+    def line(self) -> str:
+        """The line as sent, without CRLF: it may hold a secret."""
+        return self.verb
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, should the server repeat our words in its reply."""
+        return ()
+
+    def __str__(self) -> str:
+        return self.line()
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting(Command):
+    """Nothing said: the server speaks first."""
+
+    phase: ClassVar[Phase] = Phase.GREETING
+    rule: ClassVar[str] = "RFC 5321 section 3.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ehlo(Command):
+    name: str
+    verb: ClassVar[str] = "EHLO"
+    phase: ClassVar[Phase] = Phase.EHLO
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1.1"
+
+    def line(self) -> str:
+        return f"{self.verb} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Helo(Ehlo):
+    verb: ClassVar[str] = "HELO"
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls(Command):
+    verb: ClassVar[str] = "STARTTLS"
+    phase: ClassVar[Phase] = Phase.TLS
+    rule: ClassVar[str] = "RFC 3207 section 4"
+
+
+@dataclass(frozen=True, slots=True)
+class Auth(Command):
+    """initial None sends none; b"" is an empty one and goes as "=" (RFC 4954 section 4)."""
+
+    mechanism: str
+    initial: bytes | None = field(default=None, repr=False)
+    verb: ClassVar[str] = "AUTH"
+    phase: ClassVar[Phase] = Phase.AUTH
+    rule: ClassVar[str] = "RFC 4954 section 4"
+    limit_octets: ClassVar[int] = MAX_AUTH_OCTETS
+
+    def line(self) -> str:
+        if self.initial is None:
+            return f"AUTH {self.mechanism}"
+        return f"AUTH {self.mechanism} {b64encode(self.initial).decode() or '='}"
+
+    def secrets(self) -> tuple[str, ...]:
+        return _secrets(self.initial)
+
+    def __str__(self) -> str:
+        return f"AUTH {self.mechanism}{'' if self.initial is None else ' ********'}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthResponse(Command):
+    """An answer to a 334 challenge; None cancels the login."""
+
+    response: bytes | None = field(repr=False)
+    phase: ClassVar[Phase] = Phase.AUTH
+    rule: ClassVar[str] = "RFC 4954 section 4"
+    limit_octets: ClassVar[int] = MAX_AUTH_OCTETS
+
+    def line(self) -> str:
+        return "*" if self.response is None else b64encode(self.response).decode()
+
+    def secrets(self) -> tuple[str, ...]:
+        return _secrets(self.response)
+
+    def __str__(self) -> str:
+        return "*" if self.response is None else "********"
+
+
+@dataclass(frozen=True, slots=True)
+class Mail(Command):
+    """Begin a transaction; parameters are ready words such as "SIZE=1000"."""
+
+    reverse_path: str
+    parameters: tuple[str, ...] = ()
+    verb: ClassVar[str] = "MAIL"
+    phase: ClassVar[Phase] = Phase.MAIL
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1.2"
+    limit_octets: ClassVar[int] = MAX_PATH_COMMAND_OCTETS
+
+    def line(self) -> str:
+        path = _checked_path(self.verb, self.reverse_path) if self.reverse_path else ""
+        return " ".join((f"MAIL FROM:<{path}>", *self.parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Rcpt(Command):
+    forward_path: str
+    verb: ClassVar[str] = "RCPT"
+    phase: ClassVar[Phase] = Phase.RCPT
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1.3"
+    limit_octets: ClassVar[int] = MAX_PATH_COMMAND_OCTETS
+
+    def line(self) -> str:
+        return f"RCPT TO:<{_checked_path(self.verb, self.forward_path)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Data(Command):
+    verb: ClassVar[str] = "DATA"
+    phase: ClassVar[Phase] = Phase.DATA
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1.4"
+
+
+@dataclass(frozen=True, slots=True)
+class Dot(Command):
+    """The lone dot that ends the content."""
+
+    verb: ClassVar[str] = "."
+    phase: ClassVar[Phase] = Phase.DOT
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1.4"
+
+
+@dataclass(frozen=True, slots=True)
+class Rset(Command):
+    verb: ClassVar[str] = "RSET"
+    phase: ClassVar[Phase] = Phase.MAIL
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1.5"
+
+
+@dataclass(frozen=True, slots=True)
+class Quit(Command):
+    verb: ClassVar[str] = "QUIT"
+    phase: ClassVar[Phase] = Phase.MAIL
+    rule: ClassVar[str] = "RFC 5321 section 4.1.1.10"
+
+
+def encode(command: Command, *, utf8: bool = False) -> bytes:
+    """Return the command's line with its CRLF: the only way from a command to the wire.
+
+    utf8 allows UTF-8 in it (RFC 6531).  Raises UnsafeArgument, whatever was checked before.
+    """
+    try:
+        line = command.line().encode("utf-8" if utf8 else "ascii")
+    except UnicodeEncodeError:
+        # from None: the cause would print the line, and the line may hold a secret
+        raise UnsafeArgument(f"{command.verb or 'AUTH'}: a character that is not ASCII") from None
+    if _CONTROLS.search(line):
+        raise UnsafeArgument(f"{command.verb or 'AUTH'}: a control character in the command")
+    if len(line) + 2 > command.limit_octets:
+        raise UnsafeArgument(
+            f"{command.verb or 'AUTH'}: the line has {len(line) + 2} octets,"
+            f" {command.limit_octets} are allowed"
+        )
+    return line + b"\r\n"
+
+
+def _checked_path(verb: str, path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise UnsafeArgument(f"{verb}: the path is no mailbox")
+    return path
+
+
+def _secrets(response: bytes | None) -> tuple[str, ...]:
+    """A SASL response as it stands on the line, and the password in it (RFC 4616: behind NUL)."""
+    if not response:
+        return ()
+    password = response.rpartition(b"\0")[2].decode("utf-8", "replace")
+    return tuple(secret for secret in (b64encode(response).decode(), password) if secret)

@@ -1,0 +1,484 @@
+"""Whole dialogues in two columns, ours on the left, the server's on the right.
+
+The opening and one transaction are played by the pure session alone.  "<TLS>" on the left is
+the handshake, "<content>" the message.
+"""
+
+from base64 import b64encode
+
+import pytest
+
+from asyncnet.mail.envelope import TlsMode
+from asyncnet.mail.verdict import Phase
+from asyncnet.smtp.command import Command, Dot, Greeting, Mail
+from asyncnet.smtp.errors import InjectedOctets
+from asyncnet.smtp.opening import Opening, OpeningFailed
+from asyncnet.smtp.reply import Reply
+from asyncnet.smtp.sasl import mechanisms
+from asyncnet.smtp.session import Answer, Session, State
+from asyncnet.smtp.transaction import Outcome, Transaction
+
+PLAIN = b64encode(b"\0anna\0sesame").decode()
+ANNA, WORD = b64encode(b"anna").decode(), b64encode(b"sesame").decode()
+PLACES = {"{PLAIN}": PLAIN, "{ANNA}": ANNA, "{WORD}": WORD}
+
+
+class Script:
+    """A dialogue being played: what we say must stand next on the left."""
+
+    def __init__(self, text: str) -> None:
+        self.session = Session()
+        self._cells: list[tuple[str, str]] = []  # (side, text)
+        for row in text.strip("\n").splitlines():
+            left, _, right = row.partition("|")
+            self._cells += [
+                (side, cell.strip())
+                for side, cell in (("we", left), ("they", right))
+                if cell.strip()
+            ]
+
+    def we_say(self, octets: bytes) -> None:
+        for line in octets.decode().splitlines():
+            side, expected = self._cells.pop(0)
+            for name, value in PLACES.items():
+                expected = expected.replace(name, value)
+            assert (side, expected) == ("we", line)
+
+    def they_say(self) -> Reply:
+        """The next reply; all that stands on the right in one go arrives at once."""
+        while (answer := self.session.next_answer()) is None:
+            assert self._cells, "the server has no more to say"
+            while self._cells and self._cells[0][0] == "they":
+                self.session.receive_data(f"{self._cells.pop(0)[1]}\r\n".encode())
+        return answer.reply
+
+    def end(self) -> None:
+        assert self._cells == []
+
+
+def open_talk(
+    text: str,
+    tls: TlsMode = "none",
+    login: bool = False,
+    allowed: list[str] | None = None,
+    clear: bool = False,
+) -> Session:
+    """Play the opening to its end; raises what it raises, when all was said."""
+    script = Script(text)
+    session = script.session
+    ways = mechanisms("anna", "sesame", allowed) if login else None
+    steps = Opening("me.example.test", tls, ways, clear).steps(session)
+    reply: Reply | None = None
+    try:
+        while True:
+            step = steps.send(reply)
+            if not isinstance(step, Command):
+                script.we_say(b"<TLS>")
+                session.secure()
+                reply = None
+                continue
+            if not isinstance(step, Greeting):
+                script.we_say(session.send([step]))
+            reply = script.they_say()
+    except StopIteration:
+        return session
+    finally:
+        script.end()
+
+
+GOOD = {
+    "plain": (
+        """
+                              | 220 mx.example.test ESMTP
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 PIPELINING
+        """,
+        {},
+    ),
+    "a server of 1982": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 500 what?
+        HELO me.example.test  | 250 mx.example.test
+        """,
+        {},
+    ),
+    "STARTTLS, and all over again": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250-PIPELINING
+                              | 250 STARTTLS
+        STARTTLS              | 220 go
+        <TLS>                 |
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN LOGIN
+        AUTH PLAIN {PLAIN}    | 235 welcome
+        """,
+        {"tls": "starttls", "login": True},
+    ),
+    "implicit TLS": (
+        """
+        <TLS>                 |
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN
+        AUTH PLAIN {PLAIN}    | 235 welcome
+        """,
+        {"tls": "implicit", "login": True},
+    ),
+    "LOGIN, prompts in any words": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH=LOGIN
+        AUTH LOGIN            | 334 your name, please?
+        {ANNA}                | 334
+        {WORD}                | 235 welcome
+        """,
+        {"login": True, "clear": True},
+    ),
+    "LOGIN where only LOGIN is allowed": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN LOGIN
+        AUTH LOGIN            | 334 VXNlcm5hbWU6
+        {ANNA}                | 334 UGFzc3dvcmQ6
+        {WORD}                | 235 welcome
+        """,
+        {"login": True, "clear": True, "allowed": ["LOGIN"]},
+    ),
+    "PLAIN unknown after all": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN LOGIN
+        AUTH PLAIN {PLAIN}    | 504 not here
+        AUTH LOGIN            | 334 VXNlcm5hbWU6
+        {ANNA}                | 334 UGFzc3dvcmQ6
+        {WORD}                | 235 welcome
+        """,
+        {"login": True, "clear": True},
+    ),
+    "a server that overlooks the initial response": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN
+        AUTH PLAIN {PLAIN}    | 334
+        {PLAIN}               | 235 welcome
+        """,
+        {"login": True, "clear": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_an_opening_comes_to_its_end(name: str) -> None:
+    text, how = GOOD[name]
+    session = open_talk(text, **how)  # type: ignore[arg-type]
+    assert session.at_rest
+    assert session.secured is ("<TLS>" in text)
+
+
+BAD = {
+    "nobody home": (
+        "| 554 no SMTP service here",
+        {},
+        (Phase.GREETING, 554, None),
+    ),
+    "too busy": ("| 421 come back later", {}, (Phase.GREETING, 421, None)),
+    "a greeting that is none": ("| 250 hello", {}, (Phase.GREETING, 250, "protocol")),
+    "neither EHLO nor HELO": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 550 not you
+        HELO me.example.test  | 550 nor so
+        """,
+        {},
+        (Phase.EHLO, 550, None),
+    ),
+    "EHLO in a bad moment": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 451 not now
+        """,
+        {},
+        (Phase.EHLO, 451, None),
+    ),
+    "STARTTLS stripped": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN
+        """,
+        {"tls": "starttls", "login": True},
+        (Phase.TLS, None, "tls"),
+    ),
+    "HELO alone, and TLS asked for": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 502 no
+        HELO me.example.test  | 250 mx.example.test
+        """,
+        {"tls": "starttls"},
+        (Phase.TLS, None, "tls"),
+    ),
+    "STARTTLS refused": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 STARTTLS
+        STARTTLS              | 454 no certificate today
+        """,
+        {"tls": "starttls", "login": True},
+        (Phase.TLS, 454, "tls"),
+    ),
+    "STARTTLS answered by something else": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 STARTTLS
+        STARTTLS              | 250 ok
+        """,
+        {"tls": "starttls", "login": True},
+        (Phase.TLS, 250, "protocol"),
+    ),
+    "a password in the clear": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN
+        """,
+        {"login": True},
+        (Phase.AUTH, None, "auth"),
+    ),
+    "no AUTH": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250 mx.example.test
+        """,
+        {"login": True, "clear": True},
+        (Phase.AUTH, None, "auth"),
+    ),
+    "AUTH offered before TLS, and not after": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250-AUTH PLAIN
+                              | 250 STARTTLS
+        STARTTLS              | 220 go
+        <TLS>                 |
+        EHLO me.example.test  | 250 mx.example.test
+        """,
+        {"tls": "starttls", "login": True},
+        (Phase.AUTH, None, "auth"),
+    ),
+    "a mechanism that is not allowed": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN
+        """,
+        {"login": True, "clear": True, "allowed": ["LOGIN"]},
+        (Phase.AUTH, None, "auth"),
+    ),
+    "a wrong password, said once and not again": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN LOGIN
+        AUTH PLAIN {PLAIN}    | 535 5.7.8 no
+        """,
+        {"login": True, "clear": True},
+        (Phase.AUTH, 535, None),
+    ),
+    "LOGIN that asks on": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH LOGIN
+        AUTH LOGIN            | 334
+        {ANNA}                | 334
+        {WORD}                | 334
+        *                     | 502 QQ says so
+        """,
+        {"login": True, "clear": True},
+        (Phase.AUTH, None, "auth"),
+    ),
+    "PLAIN that asks on and on": (
+        """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 AUTH PLAIN
+        AUTH PLAIN {PLAIN}    | 334
+        {PLAIN}               | 334
+        {PLAIN}               | 334
+        {PLAIN}               | 334
+        {PLAIN}               | 334
+        *                     | 501 cancelled
+        """,
+        {"login": True, "clear": True},
+        (Phase.AUTH, None, "auth"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_an_opening_that_fails_says_where_and_why(name: str) -> None:
+    text, how, expected = BAD[name]
+    with pytest.raises(OpeningFailed) as caught:
+        open_talk(text, **how)  # type: ignore[arg-type]
+    failed = caught.value
+    assert (failed.phase, failed.reply and failed.reply.code, failed.cause) == expected
+    assert not any(secret in str(failed) for secret in ("sesame", PLAIN, WORD))
+
+
+def test_replies_injected_before_tls_end_the_talk() -> None:
+    with pytest.raises(InjectedOctets):
+        open_talk(
+            """
+                                  | 220 mx.example.test
+            EHLO me.example.test  | 250-mx.example.test
+                                  | 250 STARTTLS
+            STARTTLS              | 220 go
+                                  | 250-mx.example.test
+                                  | 250 AUTH PLAIN
+            """,
+            tls="starttls",
+            login=True,
+        )
+
+
+def test_a_long_password_waits_until_it_is_asked_for() -> None:
+    """RFC 4954 section 4: no initial response that would make the line too long."""
+    session = Session()
+    steps = Opening("me.example.test", "none", mechanisms("anna", "w" * 400), True).steps(session)
+    said = []
+    reply: Reply | None = None
+    answers = ["220 hi", "250-mx\r\n250 AUTH PLAIN", "334 ", "235 welcome"]
+    try:
+        for answer in answers:
+            step = steps.send(reply)
+            assert isinstance(step, Command)
+            said.append(str(step))
+            if not isinstance(step, Greeting):
+                session.send([step])
+            session.receive_data(f"{answer}\r\n".encode())
+            found = session.next_answer()
+            assert found is not None
+            reply = found.reply
+        steps.send(reply)
+    except StopIteration:
+        pass
+    assert said == ["", "EHLO me.example.test", "AUTH PLAIN", "********"]
+    assert session.state is State.READY
+
+
+HELLO = """
+                              | 220 mx.example.test
+        EHLO me.example.test  | 250-mx.example.test
+                              | 250 {offer}
+"""
+
+
+def hand_over(text: str, *recipients: str) -> list[Outcome | None]:
+    """Play an opening and one transaction, as a client without a wire."""
+    script = Script(text)
+    session = script.session
+    script.they_say()
+    script.we_say(session.send(next_step(session)))
+    script.they_say()
+    talk = Transaction(Mail("a@example.org"), recipients, utf8=False, limit=None)
+    together = "PIPELINING" in session.capabilities
+    for group in [talk.commands()] if together else [(it,) for it in talk.commands()]:
+        if talk.hopeless:
+            break
+        script.we_say(session.send(group))
+        for _ in group:
+            due = session.due
+            assert due is not None
+            reply = script.they_say()
+            talk.receive(Answer(due, reply))
+    if talk.content_wanted:
+        script.we_say((b"" if talk.hopeless else b"<content>\r\n") + session.send([Dot()]))
+        talk.settle(Outcome(Phase.DOT, script.they_say()))
+    script.end()
+    return talk.outcomes
+
+
+def next_step(session: Session) -> list[Command]:
+    steps = Opening("me.example.test", "none").steps(session)
+    next(steps)
+    step = steps.send(Reply(220, ("",)))
+    assert isinstance(step, Command)
+    return [step]
+
+
+TRANSACTIONS = {
+    "one write, one round trip, then the content": (
+        """
+        MAIL FROM:<a@example.org>     |
+        RCPT TO:<b@example.org>       |
+        RCPT TO:<c@example.org>       |
+        DATA                          | 250 sender ok
+                                      | 550 5.1.1 nobody
+                                      | 250 recipient ok
+                                      | 354 go
+        <content>                     |
+        .                             | 250 queued
+        """,
+        "PIPELINING",
+        [(Phase.RCPT, 550), (Phase.DOT, 250)],
+    ),
+    "354 although nobody was accepted: a lone dot": (
+        """
+        MAIL FROM:<a@example.org>     |
+        RCPT TO:<b@example.org>       |
+        RCPT TO:<c@example.org>       |
+        DATA                          | 250 sender ok
+                                      | 550 5.1.1 nobody
+                                      | 450 not now
+                                      | 354 go
+        .                             | 250 queued an empty message
+        """,
+        "PIPELINING",
+        [(Phase.RCPT, 550), (Phase.RCPT, 450)],
+    ),
+    "one by one": (
+        """
+        MAIL FROM:<a@example.org>     | 250 sender ok
+        RCPT TO:<b@example.org>       | 250 recipient ok
+        RCPT TO:<c@example.org>       | 452 4.5.3 too many
+        DATA                          | 354 go
+        <content>                     |
+        .                             | 554 5.6.0 not this
+        """,
+        "SIZE",
+        [(Phase.DOT, 554), (Phase.RCPT, 452)],
+    ),
+    "one by one, and no DATA for nobody": (
+        """
+        MAIL FROM:<a@example.org>     | 250 sender ok
+        RCPT TO:<b@example.org>       | 550 nobody
+        RCPT TO:<c@example.org>       | 551 nobody either
+        """,
+        "SIZE",
+        [(Phase.RCPT, 550), (Phase.RCPT, 551)],
+    ),
+    "one by one, and no RCPT for no sender": (
+        """
+        MAIL FROM:<a@example.org>     | 553 not yours
+        """,
+        "SIZE",
+        [(Phase.MAIL, 553), (Phase.MAIL, 553)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSACTIONS)
+def test_a_transaction_gives_a_verdict_to_each(name: str) -> None:
+    text, offer, expected = TRANSACTIONS[name]
+    outcomes = hand_over(HELLO.format(offer=offer) + text, "b@example.org", "c@example.org")
+    assert [(it.phase, it.reply.code) for it in outcomes if it and it.reply] == expected

@@ -1,0 +1,199 @@
+"""One message's commands, its outcomes, and content that cannot end itself."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncnet.mail.envelope import Envelope
+from asyncnet.mail.verdict import Phase
+from asyncnet.smtp.capability import Capabilities
+from asyncnet.smtp.command import Data, Mail, Rcpt
+from asyncnet.smtp.reply import Reply
+from asyncnet.smtp.session import Answer
+from asyncnet.smtp.transaction import (
+    Outcome,
+    Transaction,
+    Transparency,
+    mail_command,
+    obstacle,
+)
+
+ENVELOPE = Envelope("a@example.org", ("b@example.org", "c@example.org"))
+
+
+def offer(**keywords: str) -> Capabilities:
+    return Capabilities({name.lstrip("_"): value for name, value in keywords.items()})
+
+
+def test_a_message_over_the_limit_is_not_even_begun() -> None:
+    capabilities = offer(SIZE="1000")
+    assert obstacle(ENVELOPE, 1000, capabilities, secured=False) is None
+    assert obstacle(ENVELOPE, 1001, capabilities, secured=False) == (
+        "message of 1001 octets exceeds the server's SIZE limit of 1000 octets"
+    )
+
+
+def test_smtputf8_is_asked_of_a_server_that_knows_it() -> None:
+    envelope = Envelope("a@example.org", ("дед@example.org",), smtputf8=True)
+    assert "SMTPUTF8" in str(obstacle(envelope, 5, offer(), secured=True))
+    assert obstacle(envelope, 5, offer(SMTPUTF8=""), secured=True) is None
+
+
+def test_requiretls_is_never_left_out_silently() -> None:
+    envelope = Envelope("a@example.org", ("b@example.org",), require_tls=True)
+    assert "REQUIRETLS" in str(obstacle(envelope, 5, offer(), secured=True))
+    assert "REQUIRETLS" in str(obstacle(envelope, 5, offer(REQUIRETLS=""), secured=False))
+    assert obstacle(envelope, 5, offer(REQUIRETLS=""), secured=True) is None
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "eight_bit", "parameters"),
+    [
+        (offer(), False, ()),
+        (offer(), True, ()),
+        (offer(SIZE="", _8BITMIME=""), False, ("SIZE=7",)),
+        (offer(SIZE="9", _8BITMIME=""), True, ("SIZE=7", "BODY=8BITMIME")),
+    ],
+)
+def test_mail_says_what_the_server_knows_and_the_message_needs(
+    capabilities: Capabilities, eight_bit: bool, parameters: tuple[str, ...]
+) -> None:
+    mail = mail_command(ENVELOPE, 7, capabilities, eight_bit=eight_bit)
+    assert mail == Mail("a@example.org", parameters)
+
+
+def test_an_internationalised_envelope_says_so() -> None:
+    envelope = Envelope("a@example.org", ("дед@example.org",), smtputf8=True, require_tls=True)
+    mail = mail_command(envelope, 7, offer(_8BITMIME="", SMTPUTF8=""), eight_bit=False)
+    assert mail.parameters == ("BODY=8BITMIME", "SMTPUTF8", "REQUIRETLS")
+
+
+def transaction(*recipients: str, limit: int | None = None) -> Transaction:
+    return Transaction(Mail("a@example.org"), recipients, utf8=False, limit=limit)
+
+
+def play(talk: Transaction, *codes: int) -> list[Outcome | None]:
+    for command, code in zip(talk.commands(), codes, strict=False):
+        talk.receive(Answer(command, Reply(code, (str(code),))))
+    return talk.outcomes
+
+
+def out(phase: Phase, code: int) -> Outcome:
+    return Outcome(phase, Reply(code, (str(code),)))
+
+
+@pytest.mark.parametrize(
+    ("codes", "outcomes", "content_wanted"),
+    [
+        ((250, 250, 250, 354), (None, None), True),
+        ((250, 550, 251, 354), (out(Phase.RCPT, 550), None), True),
+        ((250, 550, 451, 354), (out(Phase.RCPT, 550), out(Phase.RCPT, 451)), True),
+        ((250, 550, 451, 554), (out(Phase.RCPT, 550), out(Phase.RCPT, 451)), False),
+        ((250, 550, 250, 451), (out(Phase.RCPT, 550), out(Phase.DATA, 451)), False),
+        ((553, 503, 503, 503), (out(Phase.MAIL, 553), out(Phase.MAIL, 553)), False),
+        ((553, 250, 250, 354), (out(Phase.MAIL, 553), out(Phase.MAIL, 553)), True),
+        ((250, 250, 421), (out(Phase.RCPT, 421), out(Phase.RCPT, 421)), False),
+        ((250, 550, 421), (out(Phase.RCPT, 550), out(Phase.RCPT, 421)), False),
+        ((250, 250, 250, 421), (out(Phase.DATA, 421), out(Phase.DATA, 421)), False),
+        ((250, 250, 250, 250), (out(Phase.DATA, 250), out(Phase.DATA, 250)), False),
+    ],
+)
+def test_what_replies_mean_for_each_recipient(
+    codes: tuple[int, ...], outcomes: tuple[Outcome | None, ...], content_wanted: bool
+) -> None:
+    talk = transaction("b@example.org", "c@example.org")
+    assert tuple(play(talk, *codes)) == outcomes
+    assert talk.content_wanted is content_wanted
+    assert talk.hopeless is (None not in outcomes)
+
+
+def test_recipients_beyond_the_limit_are_kept_for_another_transaction() -> None:
+    talk = transaction("b@example.org", "c@example.org", "d@example.org", limit=2)
+    assert len([it for it in talk.commands() if isinstance(it, Rcpt)]) == 2
+    outcomes = play(talk, 250, 550, 250, 354)
+    assert outcomes[:2] == [out(Phase.RCPT, 550), None]
+    assert outcomes[2] is not None
+    assert outcomes[2].reply is not None
+    assert (outcomes[2].reply.code, outcomes[2].reply.enhanced) == (452, "4.5.3")
+    assert outcomes[2].detail == "not sent: LIMITS RCPTMAX"
+
+
+def test_a_recipient_that_breaks_its_line_spoils_nothing_for_the_others() -> None:
+    talk = transaction("b@example.org\r\nRSET", "c@example.org")
+    assert talk.commands() == (Mail("a@example.org"), Rcpt("c@example.org"), Data())
+    first, second = play(talk, 250, 250, 354)
+    assert first is not None
+    assert (first.phase, first.reply) == (Phase.RCPT, None)
+    assert "cannot be sent" in first.detail
+    assert second is None
+
+
+@given(st.lists(st.sampled_from([250, 251, 450, 550, 552]), min_size=1, max_size=20))
+def test_each_recipient_gets_its_own_reply(codes: list[int]) -> None:
+    talk = transaction(*(f"r{number}@example.org" for number in range(len(codes))))
+    outcomes = play(talk, 250, *codes, 354)
+    talk.settle(out(Phase.DOT, 250))
+    assert [outcome is None for outcome in outcomes] == [code < 300 for code in codes]
+    assert [outcome and outcome.reply and outcome.reply.code for outcome in talk.outcomes] == [
+        250 if code < 300 else code for code in codes
+    ]
+
+
+LINES = b".a\r\n..\r\n.\r\nb.\r\nc\r\n"
+
+
+def as_sent(content: bytes, cuts: list[int]) -> bytes:
+    transparency = Transparency()
+    blocks = [
+        content[start:end] for start, end in zip([0, *cuts], [*cuts, len(content)], strict=True)
+    ]
+    return b"".join([*map(transparency.encode, blocks), transparency.line_end(), b".\r\n"])
+
+
+@pytest.mark.parametrize("cut", range(len(LINES) + 1))
+def test_transparency_survives_any_cut(cut: int) -> None:
+    assert as_sent(LINES, [cut]) == b"..a\r\n...\r\n..\r\nb.\r\nc\r\n.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        (b"", b".\r\n"),
+        (b"a", b"a\r\n.\r\n"),
+        (b"a\r", b"a\r\r\n.\r\n"),
+        (b"a\n", b"a\n\r\n.\r\n"),
+        (b"a\n.\nMAIL FROM:<x>\r\n", b"a\n..\nMAIL FROM:<x>\r\n.\r\n"),
+        (b"a\r.\rRSET\r\n", b"a\r..\rRSET\r\n.\r\n"),
+    ],
+)
+def test_the_end_stands_on_its_own_line_and_nobody_smuggles_one(
+    content: bytes, sent: bytes
+) -> None:
+    assert as_sent(content, []) == sent
+    assert as_sent(content, list(range(len(content)))) == sent
+
+
+@given(
+    st.text(st.sampled_from("a.\r\n"), max_size=60).map(str.encode),
+    st.lists(st.integers(0, 60), max_size=6),
+)
+def test_content_ends_where_we_end_it(content: bytes, cuts: list[int]) -> None:
+    sent = as_sent(content, sorted(min(cut, len(content)) for cut in cuts))
+    body = (b"\r\n" + sent)[: -len(b".\r\n")]
+    for end in (b"\r\n.\r\n", b"\n.\n", b"\n.\r\n", b"\r.\r"):
+        assert end not in body
+
+
+@given(st.lists(st.text(st.sampled_from("a."), max_size=5), max_size=10), st.data())
+def test_the_server_gets_back_what_was_written(lines: list[str], choose: st.DataObject) -> None:
+    content = "".join(f"{line}\r\n" for line in lines).encode()
+    cuts = sorted(choose.draw(st.lists(st.integers(0, len(content)), max_size=6)))
+    *received, end, _ = as_sent(content, cuts).split(b"\r\n")
+    assert end == b"."
+    undone = [line[1:] if line.startswith(b".") else line for line in received]
+    assert b"".join(line + b"\r\n" for line in undone) == content
+
+
+def test_declared_dot_free_content_is_not_looked_at() -> None:
+    block = b".as declared\r\n"
+    assert Transparency(dot_free=True).encode(block) is block
