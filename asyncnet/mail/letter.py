@@ -25,9 +25,10 @@ class Content(Protocol):
     def octets(self) -> int: ...
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield octets in all, in blocks of BLOCK_OCTETS (the last one shorter).
+        """Yield octets in all, in blocks of about BLOCK_OCTETS, none above twice that.
 
-        Raises ContentError when what is read differs from what octets promised.
+        Raises ContentError when what is read differs from what octets promised, and OSError
+        for a fault of this machine (no descriptors, say), which tells nothing of the content.
         """
         ...
 
@@ -62,6 +63,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Calendar:
+    """An invitation: iCalendar text and its method, "REQUEST" for instance (RFC 6047)."""
+
+    method: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """Everything that compose needs.  bcc is absent: it lives in the envelope alone.
 
@@ -81,6 +90,7 @@ class Letter:
     subject: str | None = None
     text: str | None = None
     html: str | None = None
+    calendar: Calendar | None = None
     inline: tuple[Part, ...] = ()
     attachments: tuple[Part, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
