@@ -11,16 +11,17 @@ help:            ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asyncnet needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
+	@echo 'Setting up $(VENV)/; this happens once.'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asyncnet needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
 
 # A stamp each, so that a second run starts at once.
 $(VENV)/serve.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable '.[sink]'
+	@$(PIP) install --constraint constraints.txt --editable '.[sink]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable '.[sink,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[sink,dev]'
 	@touch $@ $(VENV)/serve.stamp
 
 serve: $(VENV)/serve.stamp  ## install what is needed, then run the daemon with config/asyncnet.toml

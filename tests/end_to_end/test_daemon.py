@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import Certificates
 from tests.support.daemon import REPOSITORY, config_text, first_of, running, seen_in, start
 from tests.support.maildir import read_maildir
 
@@ -111,6 +112,59 @@ async def test_every_example_of_the_repository_is_sent(tmp_path: Path, make_sink
             result = await daemon.result(example.stem)
             assert result["status"] == "sent", result
             assert result["warnings"] == [], result
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+async def test_the_account_s_mail_goes_over_verified_tls_with_its_login(
+    tmp_path: Path, make_sink: Any, mode: str
+) -> None:
+    certificates = Certificates()
+    user, password = "ada@example.org", "made up for this test: é"
+    sink = await make_sink(
+        tls=certificates.good(), implicit_tls=mode == "implicit", login=(user, password)
+    )
+    (tmp_path / "code").write_text(password)
+    account = f"""
+user = "{user}"
+secret = {{ file = "{tmp_path / "code"}" }}
+ca_file = "{certificates.write_authority(tmp_path)}"
+"""
+    config = config_text(tmp_path, sink.endpoints[0].port).replace(
+        'tls = "none"', f'tls = "{mode}"{account}'
+    )
+    async with running(tmp_path, config) as daemon:
+        daemon.drop("secret.yaml", JOB.format(to="ok@example.com", subject="x"))
+        result = await daemon.result("secret")
+        argv = Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes()
+    assert result["status"] == "sent"
+    assert result["tls"] == {"version": "TLSv1.3", "verified": True}
+    (mail,) = read_maildir(sink.maildir)
+    assert mail.login == user
+    traces = [argv, json.dumps(result).encode(), str([daemon.log, daemon.errors]).encode()]
+    traces += [path.read_bytes() for path in daemon.spool.rglob("*") if path.is_file()]
+    assert not any(word in trace for trace in traces for word in (b"made up", b"bWFkZSB1c"))
+
+
+async def test_a_wrong_password_holds_the_account_and_fails_no_mail(
+    tmp_path: Path, make_sink: Any
+) -> None:
+    sink = await make_sink(login=("ada", "the right one"))
+    login = 'tls = "none"\nuser = "ada"\nsecret = { env = "CODE" }\n'
+    config = config_text(tmp_path, sink.endpoints[0].port).replace('tls = "none"', login)
+    daemon = await start(tmp_path, config, environment={"CODE": "a wrong one"})
+    assert await daemon.wait_ready(), daemon.errors
+    daemon.drop("waits.yaml", JOB.format(to="ok@example.com", subject="x"))
+    waits = await daemon.said("account waits")
+    assert waits is not None
+    assert waits["state"] == "held"
+    assert await daemon.terminate() == 0
+    assert not list((daemon.spool / "failed").iterdir())
+
+    daemon = await start(tmp_path, config, environment={"CODE": "the right one"})
+    assert await daemon.wait_ready(), daemon.errors
+    result = await daemon.result("waits")
+    assert await daemon.terminate() == 0
+    assert (result["status"], result["attempts"]) == ("sent", 1)
 
 
 async def test_one_refused_recipient_spoils_nothing_and_is_told(
