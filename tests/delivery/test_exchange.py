@@ -354,30 +354,28 @@ def test_without_pipelining_one_thing_after_the_other(run: Run) -> None:
     run(scenario())
 
 
-def test_the_dot_waits_for_before_dot(run: Run) -> None:
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize("content", [LETTER, Rows(3)])
+def test_the_dot_waits_for_before_dot(content: Octets | Rows, pipelining: bool, run: Run) -> None:
+    order: list[str] = []
+
+    async def before_dot() -> None:
+        for _ in range(200):  # far more turns than the dot would need
+            await asyncio.sleep(0)
+        order.append("marked")
+
     async def scenario() -> None:
-        marked = asyncio.Event()
-        begun = asyncio.Event()
-
-        async def before_dot() -> None:
-            begun.set()
-            await marked.wait()
-
-        async with ScriptedServer() as server:
-            exchange = await Exchange.connect(Target("127.0.0.1", server.port, "none"))
-            handing = asyncio.create_task(exchange.transact(ENVELOPE, LETTER, before_dot))
-            await begun.wait()
-            while "DATA" not in server.heard.lines:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            for _ in range(20):
-                await asyncio.sleep(0)
-            assert not server.heard.octets.endswith(b".\r\n")
-            assert not handing.done()
-            marked.set()
-            assert codes(await handing) == [(Phase.DOT, 250)] * 2
+        capabilities = CAPABILITIES if pipelining else ["SIZE"]
+        async with ScriptedServer(capabilities=capabilities) as server:
+            exchange = await Exchange.connect(
+                Target("127.0.0.1", server.port, "none"), lambda event: order.append(event.text)
+            )
+            replies = await exchange.transact(ENVELOPE, content, before_dot)
             await exchange.close()
+        assert codes(replies) == [(Phase.DOT, 250)] * 2
 
     run(scenario())
+    assert order.index("DATA") < order.index("marked") < order.index(".")
 
 
 class LeaseLost(Exception):

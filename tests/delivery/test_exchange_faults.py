@@ -30,6 +30,7 @@ from tests.support.smtp_server import (
     Script,
     ScriptedServer,
     Silence,
+    Slow,
     StopReading,
 )
 
@@ -474,6 +475,30 @@ async def test_a_deaf_server_that_cannot_have_got_the_dot_leaves_no_doubt() -> N
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             replies = await exchange.transact(ENVELOPE, content, nothing)
     assert [seen(reply) for reply in replies] == [(DOT, None, False)] * 2
+
+
+async def test_the_recipients_have_one_deadline_together() -> None:
+    """Each reply comes in time; all of them would take ten times as long as is allowed."""
+    many = tuple(f"r{number}@example.org" for number in range(50))
+    async with ScriptedServer({"RCPT": Slow()}) as server, talk_with(server, "rcpt_s") as exchange:
+        replies = await exchange.transact(Envelope("a@example.org", many), LETTER, nothing)
+    assert {seen(reply) for reply in replies} == {(R, None, False)}
+    assert "no reply to RCPT within 0.1 s" in replies[0].detail
+    assert not server.heard.contents
+
+
+async def test_the_last_words_before_an_end_within_the_content_are_heard() -> None:
+    """The refusal and the reset are both here before we look again."""
+    async with ScriptedServer() as server, talk_with(server) as exchange:
+        wire = exchange._dialogue.wire
+
+        def refuse_and_break(octets: int) -> None:
+            if wire.alive:
+                wire.data_received(b"552 5.3.4 too large\r\n")
+                wire.connection_lost(ConnectionResetError())
+
+        replies = await exchange.transact(ENVELOPE, LARGE, nothing, refuse_and_break)
+    assert [seen(reply) for reply in replies] == [(D, 552, False)] * 2
 
 
 class Broken:

@@ -47,13 +47,20 @@ class Drip:
 
 
 @dataclass(frozen=True, slots=True)
+class Slow:
+    """The usual answer, but only after a while."""
+
+    pause_s: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
 class StopReading:
     """Say these octets and then read nothing any more."""
 
     octets: bytes = b""
 
 
-Deed = Say | HangUp | Reset | Silence | Drip | StopReading
+Deed = Say | HangUp | Reset | Silence | Drip | Slow | StopReading
 # A verb ("greeting", "EHLO", "content" for the dot, "response" for a SASL answer, "begun" for
 # content that has begun to arrive), and what is done at it the first time, the second time, …;
 # the last one repeats.
@@ -282,6 +289,9 @@ class _Talk:
                     self._writer.write(octet)
                     await self._writer.drain()  # raises when the client has left
                     await asyncio.sleep(pause_s)
+            case Slow(pause_s):
+                await asyncio.sleep(pause_s)
+                self._writer.write(usual)
             case StopReading(octets):
                 self._writer.write(octets)
                 self._writer.transport.pause_reading()  # type: ignore[attr-defined]
