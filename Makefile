@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: serve demo test check format bench chromium clean help
+.PHONY: serve demo test check format bench fuzz debian clean help
 
 help:            ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,7 +30,7 @@ serve: $(VENV)/serve.stamp  ## install what is needed, then run the daemon with 
 demo: $(VENV)/serve.stamp  ## the whole tour in a folder of its own: daemon, jobs, mails, results, pages
 	@$(BIN)/python -m asyncnet.cli.demo
 
-test: $(VENV)/dev.stamp chromium  ## all tests
+test: $(VENV)/dev.stamp debian  ## all tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/dev.stamp  ## format, lint, strict types, and who may import whom
@@ -43,18 +43,28 @@ format: $(VENV)/dev.stamp  ## put the code in its form
 	$(BIN)/ruff format asyncnet tests
 	$(BIN)/ruff check --fix asyncnet tests
 
-bench: $(VENV)/dev.stamp  ## memory with 25 MB, drop-to-sink time, jobs per second
+bench: $(VENV)/dev.stamp  ## the daemon (memory, drop-to-sink time, jobs per second); composing beside email
 	$(BIN)/python -m tests.bench.daemon
+	$(BIN)/python -m tests.bench.composing
+	$(BIN)/python -m tests.bench.job_reader
 
-# The browser test drives Debian's Chromium.  Where it cannot be installed, the test says so.
-chromium:
-	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || { \
-	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null; \
-	  elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then \
-	    sudo apt-get -qq update && sudo apt-get -qq install -y --no-install-recommends chromium >/dev/null; \
+SECONDS_EACH ?= 60
+fuzz: $(VENV)/dev.stamp  ## job reader, address reader, header writer: SECONDS_EACH=60 each
+	$(BIN)/python -m tests.fuzz.job_reader --seconds $(SECONDS_EACH)
+	$(BIN)/python -m tests.fuzz.address_reader --seconds $(SECONDS_EACH)
+	$(BIN)/python -m tests.fuzz.header_writer --seconds $(SECONDS_EACH)
+
+# From Debian: Chromium for the browser test, and Perl's Email::MIME, which judges our messages.
+# Where they cannot be installed, their tests say that they were left out.
+debian:
+	@{ command -v chromium chromium-browser google-chrome && perl -MEmail::MIME -e1; } >/dev/null 2>&1 || { \
+	  if ! command -v apt-get >/dev/null; then sudo=none; elif [ "$$(id -u)" = 0 ]; then sudo=; \
+	  elif sudo -n true 2>/dev/null; then sudo=sudo; else sudo=none; fi; \
+	  if [ "$$sudo" = none ]; then \
+	    echo '*** Chromium and Email::MIME cannot be installed here: their tests will be left out.' >&2; \
 	  else \
-	    echo '*** No Chromium here and no right to install it: the browser test will be left out.' >&2; \
+	    $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y \
+	      --no-install-recommends chromium libemail-mime-perl >/dev/null; \
 	  fi; }
 
 clean:           ## remove the environment and what tests left (never the spool)

@@ -28,6 +28,12 @@ RIGHT_QUOTED_NAME = 'put the name in double quotes: "Last, First" <name@example.
 # encoded at all.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-"  # RFC 5322 section 3.2.3, RFC 6532
+# What nearly every address is; it is only a short cut, and what it does not know is read below.
+_FREQUENT = re.compile(
+    r"(?:([A-Za-z0-9'._-]++(?: [A-Za-z0-9'._-]++)*+) <(?=[^>]*+>\Z))?"
+    r"([A-Za-z0-9._+-]++)@([A-Za-z0-9.-]++)>?"
+)
+_ASCII_DOT_ATOM = re.compile(r"[A-Za-z0-9_+-]{1,64}+(?:\.[A-Za-z0-9_+-]{1,64}+)*+")
 _DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+")
 _NOT_IN_LOCAL = re.compile(rf"[^.{_ATEXT}]")
 _QUOTED_LOCAL = re.compile(r'"(?:[^"\\]|\\[ -~])*+"')
@@ -63,11 +69,13 @@ class Mailbox:
     domain: str
 
     def __post_init__(self) -> None:
-        _refuse_unsafe(self.name)
+        if not (self.name.isascii() and self.name.isprintable()):
+            _refuse_unsafe(self.name)
         if len(self.name) > MAX_NAME_CHARACTERS:
             raise AddressError(f"has a name of more than {MAX_NAME_CHARACTERS} characters")
         _check_local(self.local)
-        path_octets = len(self.local.encode()) + 1 + len(_domain_octets(self.domain))
+        local_octets = len(self.local) if self.local.isascii() else len(self.local.encode())
+        path_octets = local_octets + 1 + len(_domain_octets(self.domain))
         if path_octets > MAX_PATH_OCTETS:
             raise AddressError(
                 f"has an address of {path_octets} octets, and the limit is {MAX_PATH_OCTETS}"
@@ -93,6 +101,8 @@ def parse_mailbox(text: str) -> Mailbox:
     """
     if len(text) > MAX_MAILBOX_CHARACTERS:
         raise AddressError(f"is no address: it has {len(text)} characters", RIGHT_WITH_NAME)
+    if (found := _FREQUENT.fullmatch(text)) and (found[1] or text[-1] != ">"):
+        return Mailbox(found[1] or "", found[2], found[3])
     _refuse_unsafe(text)
     text = text.strip()
     opening = _first_angle(text)
@@ -121,6 +131,13 @@ def _refuse_unsafe(text: str) -> None:
             raise AddressError("contains a line break", RIGHT_LIST)
         kind = "half of a character" if found[0] >= "\ud800" else "a control character"
         raise AddressError(f"contains {kind}, U+{ord(found[0]):04X}", "leave it out")
+
+
+def _shown(text: str) -> str:
+    """text with what is invisible, or turns the line round, by its number."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in text)
 
 
 def _first_angle(text: str) -> int | None:
@@ -171,6 +188,8 @@ def _divide(address: str) -> tuple[str, str]:
 
 
 def _check_local(local: str) -> None:
+    if len(local) <= MAX_LOCAL_OCTETS and _ASCII_DOT_ATOM.fullmatch(local):
+        return
     _refuse_unsafe(local)
     if len(local) > MAX_LOCAL_OCTETS or len(local.encode()) > MAX_LOCAL_OCTETS:
         raise AddressError(
@@ -193,7 +212,7 @@ def _local_error(local: str) -> AddressError:
         return AddressError('begins with "mailto:"', "leave that out")
     quoted = 'put that part in double quotes, as in "a b"@example.org, if it is really meant'
     if found := _NOT_IN_LOCAL.search(local):
-        character = "a space" if found[0] == " " else found[0]
+        character = "a space" if found[0] == " " else _shown(found[0])
         return AddressError(f"has {character} before the @", quoted)
     return AddressError("has a dot at a wrong place before the @", quoted)
 
@@ -225,7 +244,7 @@ def _a_labels(domain: str) -> str:
         return idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
     except UnicodeError as error:  # idna.IDNAError is one
         raise AddressError(
-            f'has the domain "{domain[:80]}", which is no international domain name'
+            f'has the domain "{_shown(domain[:80])[:80]}", which is no international domain name'
         ) from error
 
 
@@ -239,7 +258,7 @@ def _domain_error(domain: str) -> AddressError:
     if not domain:
         return AddressError("is missing the domain after the @", RIGHT)
     if found := _NOT_IN_DOMAIN.search(domain):
-        character = "a space" if found[0] == " " else f'"{found[0]}"'
+        character = "a space" if found[0] == " " else f'"{_shown(found[0])}"'
         return AddressError(f"has {character} in the domain", RIGHT)
     if domain.endswith("."):
         return AddressError("ends in a dot", "leave the dot out")

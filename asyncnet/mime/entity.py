@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from asyncnet.mail.letter import Part
+from asyncnet.mail.letter import Calendar, Part
 from asyncnet.mime.encoding import Base64, TransferEncoding, encode_text
 from asyncnet.mime.errors import UnsafeText
 from asyncnet.mime.header import field, is_cid
@@ -17,6 +17,7 @@ TextSubtype = Literal["plain", "html"]
 _MEDIA_TYPE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}+/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}+"
 )
+_CALENDAR_METHOD = re.compile(r"[A-Za-z0-9-]{1,40}+")  # an iana-token (RFC 5545 section 3.1)
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
 
@@ -62,6 +63,20 @@ def text_entity(subtype: TextSubtype, text: str) -> Leaf:
     """A body for reading.  Raises UnsafeText on a lone surrogate."""
     encoding, body = encode_text(text)
     return Leaf(f"text/{subtype}", encoding, _TEXT_FIELDS[subtype, encoding], body)
+
+
+def calendar_entity(calendar: Calendar) -> Leaf:
+    """An invitation to be answered from the mail program (RFC 6047 section 2.4).
+
+    Its method stands in the type too: programs that find none there show the text alone.
+    Raises UnsafeText on a method that is none, or on a lone surrogate.
+    """
+    if not _CALENDAR_METHOD.fullmatch(calendar.method):
+        raise UnsafeText("calendar", "has a method that is none: write REQUEST, for instance")
+    encoding, body = encode_text(calendar.text)
+    words = ("text/calendar;", f"method={calendar.method.upper()};", "charset=utf-8")
+    fields = field("Content-Type", words) + field("Content-Transfer-Encoding", (encoding,))
+    return Leaf("text/calendar", encoding, fields, body)
 
 
 def file_entity(part: Part, disposition: Literal["attachment", "inline"]) -> Leaf:

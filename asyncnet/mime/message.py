@@ -1,11 +1,12 @@
 """A letter as an Internet message: octets on demand, of known number (RFC 5322).  No I/O.
 
     mixed                     when there are files to go along
-      alternative             when there are text and HTML
+      alternative             when there are text and HTML, or either and an invitation
         text/plain
         related               when the HTML has images of its own
           text/html
           image/png …
+        text/calendar
       application/pdf …
 
 Each level stands only where it has at least two parts.  The octets are fixed by the letter:
@@ -20,7 +21,9 @@ from asyncnet.mail.letter import BLOCK_OCTETS, Letter
 from asyncnet.mime.encoding import Base64
 from asyncnet.mime.entity import (
     Entity,
+    Leaf,
     MultipartSubtype,
+    calendar_entity,
     file_entity,
     multipart_entity,
     pieces,
@@ -30,9 +33,12 @@ from asyncnet.mime.errors import UnsafeText
 from asyncnet.mime.header import (
     field,
     format_date,
+    is_message_id,
     is_reserved,
     is_single,
     mailboxes_field,
+    plain_fields,
+    plain_mailbox,
     text_field,
 )
 
@@ -101,6 +107,9 @@ def compose(letter: Letter) -> Message:
     """
     header = _header(letter).encode()
     root = _body(letter)
+    if isinstance(root, Leaf) and isinstance(root.body, bytes) and len(root.body) < BLOCK_OCTETS:
+        small = b"".join((header, root.fields.encode("ascii"), b"\r\n", root.body))
+        return Message(len(small), root, not header.isascii(), (small,))
     parts: list[bytes | Base64] = []
     literal, octets = [header], len(header)
     for piece in pieces(root):
@@ -119,6 +128,34 @@ def compose(letter: Letter) -> Message:
 
 
 def _header(letter: Letter) -> str:
+    if not is_message_id(letter.message_id):
+        raise UnsafeText("Message-ID", "is none: write <unique@example.org>")
+    return _plain_header(letter) or _any_header(letter)
+
+
+def _plain_header(letter: Letter) -> str | None:
+    """The header of the most frequent letter: one sender, one recipient, nothing to encode.
+
+    The same octets as _any_header's.  None where the letter is another.
+    """
+    if letter.sender or letter.reply_to or letter.cc or letter.headers or len(letter.to) != 1:
+        return None
+    sender, recipient = plain_mailbox(letter.from_), plain_mailbox(letter.to[0])
+    if sender is None or recipient is None or not letter.subject:
+        return None
+    return plain_fields(
+        (
+            f"Date: {format_date(letter.date)}",
+            f"From: {sender}",
+            f"To: {recipient}",
+            f"Subject: {letter.subject}",
+            f"Message-ID: {letter.message_id}",
+            "MIME-Version: 1.0",
+        )
+    )
+
+
+def _any_header(letter: Letter) -> str:
     lines = [
         field("Date", (format_date(letter.date),)),
         mailboxes_field("From", (letter.from_,)),
@@ -154,6 +191,9 @@ def _further_fields(headers: tuple[tuple[str, str], ...]) -> Iterator[str]:
 
 
 def _body(letter: Letter) -> Entity:
+    if letter.text is not None and letter.html is None and letter.calendar is None:
+        if not letter.inline and not letter.attachments:
+            return text_entity("plain", letter.text)
     bodies: list[Entity] = []
     files = [file_entity(part, "attachment") for part in letter.attachments]
     if letter.text is not None:
@@ -164,6 +204,9 @@ def _body(letter: Letter) -> Entity:
         bodies.append(_together(letter, "related", [html, *inline]))
     else:
         files = [*inline, *files]  # nothing refers to them: files that are shown in place
+    if letter.calendar is not None:
+        # The last alternative that a program knows is what it shows (RFC 2046 section 5.1.4).
+        bodies.append(calendar_entity(letter.calendar))
     if not bodies and not files:
         bodies.append(text_entity("plain", ""))
     together = [_together(letter, "alternative", bodies)] if bodies else []

@@ -70,11 +70,11 @@ def name_words(name: str) -> list[str]:
 
 def _is_plain(name: str) -> bool:
     # Quoted pairs are right and read wrongly too often; "=?" would be decoded in quotes; blanks
-    # at an end or doubled are lost by some readers.
+    # at an end or doubled are lost by some readers, and some cut at a semicolon even in quotes.
     return (
         name.isascii()
         and len(name) <= _MAX_PLAIN_CHARACTERS
-        and not any(mark in name for mark in ('"', "\\", "=?", "\t", "  "))
+        and not any(mark in name for mark in ('"', "\\", ";", "=?", "\t", "  "))
         and name.strip(" ") == name
     )
 

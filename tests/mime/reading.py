@@ -23,6 +23,22 @@ def assert_fit_to_send(octets: bytes, *, ascii_only: bool = True) -> None:
         assert not line.startswith((b".", b"From "))
 
 
+def assert_lines_are_short(message: EmailMessage) -> None:
+    """Header lines of at most 78, or of one word; 76 where anything is encoded, and as bytes.
+
+    Every encoded word stands for whole characters (RFC 2047 section 5).
+    """
+    for part in message.walk():
+        for name, body in part.raw_items():
+            for line in re.split("\r?\n", f"{name}: {body}"):
+                assert len(line) <= 76 or "=?" not in line, line
+                assert len(line) <= 78 or len(line.split()) <= 2, line
+                for word in re.findall(r"=\?utf-8\?[bq]\?[^?]*\?=", line):
+                    decoded(word)
+        if part.get("content-transfer-encoding") in ("quoted-printable", "base64"):
+            assert max(map(len, re.split("\r?\n", str(part.get_payload())))) <= 76
+
+
 def header_of(octets: bytes) -> bytes:
     return octets[: octets.index(b"\r\n\r\n") + 2]
 

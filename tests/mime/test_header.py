@@ -1,5 +1,6 @@
 """Header fields: what is written, what is refused, and what a reader makes of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
@@ -19,6 +20,9 @@ from asyncnet.mime.header import (
     text_field,
     unsafe_character,
 )
+from asyncnet.mime.message import compose
+from tests.mime.hard_letters import PLAIN
+from tests.mime.hard_values import SUBJECTS
 from tests.mime.reading import assert_fit_to_send, decoded, fields_of, mailboxes_in, read
 
 UNSAFE = "\r\n\0\x01\x0b\x0c\x1b\x1c\x7f\x80\x85\x9f\u2028\u2029\ud800\udfff"
@@ -49,7 +53,8 @@ def body_of(written: str) -> str:
         ("is =?x?= safe", "Subject: is =?utf-8?b?PT94Pz0=?= safe\r\n"),
         ("w " * 34 + "w", "Subject: " + "w " * 34 + "w\r\n"),
         ("w " * 34 + "ww", "Subject: " + "w " * 33 + "w\r\n ww\r\n"),
-        ("u" * 72, "Subject:\r\n " + "u" * 72 + "\r\n"),
+        ("u" * 72, "Subject: " + "u" * 72 + "\r\n"),
+        ("u" * 72 + " v", "Subject: " + "u" * 72 + "\r\n v\r\n"),
         ("u" * 900, "Subject: " + "u" * 900 + "\r\n"),
     ],
 )
@@ -130,7 +135,8 @@ ADDRESSES = [
     ('"Müller, Jörg" <a@example.org>', "=?utf-8?b?TcO8bGxlciwgSsO2cmc=?= <a@example.org>"),
     ('"=?utf-8?q?x?=" <a@example.org>', "=?utf-8?b?PT91dGYtOD9xP3g/PQ==?= <a@example.org>"),
     ("a@bücher.example", "a@xn--bcher-kva.example"),
-    ('"a@b"@example.org', '"a@b"@example.org'),
+    ('"a@b"@example.org', '<"a@b"@example.org>'),
+    ("a@[IPv6:::1]", "<a@[IPv6:::1]>"),
     ("a@[192.0.2.1]", "a@[192.0.2.1]"),
     ("用户@example.org", "用户@example.org"),
 ]
@@ -140,6 +146,14 @@ ADDRESSES = [
 def test_a_mailbox_is_written_as_plainly_as_it_can_be(text: str, written: str) -> None:
     line = mailboxes_field("To", [parse_mailbox(text)])
     assert line.replace("\r\n ", " ") == f"To: {written}\r\n"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS.values())
+def test_the_short_way_to_a_header_writes_what_the_long_way_writes(subject: str) -> None:
+    letter = replace(PLAIN, subject=subject)
+    long_way = replace(letter, headers=(("X-A", "1"),))
+    written = b"".join(compose(long_way).blocks())
+    assert written.replace(b"X-A: 1\r\n", b"") == b"".join(compose(letter).blocks())
 
 
 def test_a_list_is_folded_between_its_mailboxes() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnet.mail.address import Mailbox, parse_mailbox
-from asyncnet.mail.letter import BLOCK_OCTETS, ContentError, Letter, Octets, Part
+from asyncnet.mail.letter import BLOCK_OCTETS, Calendar, ContentError, Letter, Octets, Part
 from asyncnet.mime.errors import MimeError, UnsafeText
 from asyncnet.mime.message import compose, message_id
 from tests.mime.letters import LETTERS
@@ -168,6 +169,26 @@ def test_a_level_stands_only_where_it_is_needed(change: dict[str, object], struc
     assert tree(message) == structure
 
 
+def test_an_invitation_tells_its_method_in_the_type() -> None:
+    invitation = Calendar("request", "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n")
+    octets = composed(replace(PLAIN, text=None, calendar=invitation))
+    assert octets.decode().split("\r\n")[-7:] == [
+        "Content-Type: text/calendar; method=REQUEST; charset=utf-8",
+        "Content-Transfer-Encoding: 7bit",
+        "",
+        "BEGIN:VCALENDAR",
+        "METHOD:REQUEST",
+        "END:VCALENDAR",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("method", ["", "RE QUEST", "A;x=y", "A\r\nBcc: x@y.test", "É", "A" * 41])
+def test_a_method_that_is_none_is_refused(method: str) -> None:
+    with pytest.raises(UnsafeText, match="method"):
+        compose(replace(PLAIN, calendar=Calendar(method, "")))
+
+
 def test_the_parts_arrive_with_their_names_and_places() -> None:
     letter = replace(PLAIN, html=HTML, inline=(PNG,), attachments=(PDF, replace(PNG, cid=None)))
     message = read(composed(letter))
@@ -237,6 +258,7 @@ def test_the_fields_of_the_header(change: dict[str, object], fields: dict[str, s
         (("message-ID", "<x@example.org>"),),
         (("Content-Type", "text/html"),),
         (("References", "<a@b.test>"), ("references", "<c@d.test>")),
+        (("List-Unsubscribe", "<https://a.test>"), ("List-unsubscribe", "<https://b.test>")),
         (("X-A\r\nBcc", "x@example.org"),),
         (("X-A", "x\r\nBcc: x@example.org"),),
         ((".X", "dot"),),
@@ -252,6 +274,14 @@ def test_a_field_that_may_not_be_is_refused(headers: tuple[tuple[str, str], ...]
 def test_a_cid_that_may_not_be_is_refused(cid: str) -> None:
     with pytest.raises(UnsafeText, match="Content-ID"):
         compose(replace(PLAIN, html=HTML, inline=(replace(PNG, cid=cid),)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<>", "a@example.org", "<a b@example.org>", "<a@b>, <c@d>", "<a>@b>", "<é@b>"]
+)
+def test_a_message_id_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UnsafeText, match="Message-ID"):
+        compose(replace(PLAIN, message_id=text))
 
 
 def test_a_local_part_that_is_not_ascii_is_told() -> None:
@@ -306,17 +336,19 @@ def test_every_letter_is_read_back(letter: Letter) -> None:
         if mailboxes:
             assert names_and_addresses(fields[name]) == [as_read(one) for one in mailboxes]
     further = [(name, decoded(body)) for name, body in fields_of(octets) if (name, body)]
-    assert [one for one in further if one[0] in ("X-One", "List-Id", "Keywords")] == list(
+    assert [one for one in further if one[0] in ("X-One", "Comments", "Keywords")] == list(
         letter.headers
     )
     leaves = [part for part in message.walk() if not part.is_multipart()]
-    for text, subtype in ((letter.text, "plain"), (letter.html, "html")):
+    bodies = [("plain", letter.text), ("html", letter.html)]
+    bodies.append(("calendar", letter.calendar.text if letter.calendar else None))
+    for subtype, text in bodies:
         if text is not None:
-            leaf = leaves.pop(0)
-            assert leaf.get_content_type() == f"text/{subtype}"
+            leaf = next(one for one in leaves if one.get_content_type() == f"text/{subtype}")
+            leaves.remove(leaf)
             assert text_of(leaf) == as_lines(text)
     files = [*letter.inline, *letter.attachments]
-    if not files and letter.text is None and letter.html is None:
+    if not files and all(text is None for _, text in bodies):
         leaves.pop(0)
     assert [hashlib.sha256(octets_of(leaf)).digest() for leaf in leaves] == [
         hashlib.sha256(b"".join(part.content.blocks())).digest() for part in files
@@ -351,6 +383,7 @@ FIELDS: dict[str, Callable[[str], Letter]] = {
     "message_id": lambda text: replace(PLAIN, message_id=f"<{text}@example.org>"),
     "file name": lambda text: replace(PLAIN, attachments=(replace(PDF, name=text),)),
     "media type": lambda text: replace(PLAIN, attachments=(replace(PDF, media_type=text),)),
+    "calendar method": lambda text: replace(PLAIN, text=None, calendar=Calendar(text, "")),
     "cid": lambda text: replace(PLAIN, html=HTML, inline=(replace(PNG, cid=text),)),
     "display name": lambda text: replace(PLAIN, from_=Mailbox(text, "a", "example.org")),
     "local part": lambda text: replace(PLAIN, to=(Mailbox("", text, "example.org"),)),
@@ -425,6 +458,18 @@ def test_a_message_of_35_megabytes_takes_the_memory_of_a_few_blocks() -> None:
     assert octets == message.octets > 35_000_000
     assert content.readings == 1
     assert peak < 700_000
+
+
+def test_the_frequent_letter_takes_few_steps() -> None:
+    """Speed that no busy machine can blur: calls of functions, Python's and built-in ones."""
+    calls = []
+    sys.setprofile(lambda frame, event, arg: calls.append(event) if "call" in event else None)
+    try:
+        octets = b"".join(compose(PLAIN).blocks())
+    finally:
+        sys.setprofile(None)
+    assert len(octets) > 200
+    assert len(calls) <= 80
 
 
 def test_an_attachment_that_changed_breaks_the_message_off() -> None:

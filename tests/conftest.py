@@ -1,4 +1,4 @@
-"""Hypothesis without deadlines: a busy machine is no fault of a composer."""
+"""Hypothesis without deadlines, for all rooms: a busy machine is no fault of the code."""
 
 from hypothesis import settings
 
