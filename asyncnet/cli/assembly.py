@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from asyncnet.cli.excerpt import excerpt, lines_of, visible
 from asyncnet.config import Settings
 from asyncnet.mail.problem import Problem
 from asyncnet.spool.assemble import Assembled, Rules, assemble
 from asyncnet.spool.document import MAX_DOCUMENT_OCTETS
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.files import AllowedFolders
-from asyncnet.spool.job import Job, job_kind, read_job
+from asyncnet.spool.job import Job, MistakenJob, in_order, job_kind, read_job
 from asyncnet.spool.queue_id import RANDOM_BITS, QueueIds
 
 
@@ -52,13 +53,30 @@ def assemble_file(
     now = time.time()
     seed = QueueIds().next(now, secrets.randbits(RANDOM_BITS))
     try:
-        job = change(read_job(octets, job_kind(path.name)))
-        return assemble(job, rules, owner=path.stat().st_uid, now=now, seed=seed)
+        owner = path.stat().st_uid
+
+        def letter(job: Job) -> Assembled:
+            return assemble(change(job), rules, owner=owner, now=now, seed=seed)
+
+        return _judge_all(octets, path.name, letter)
     except JobRefused as error:
-        raise JobProblems(path, error.problems, octets) from error
+        raise JobProblems(path, tuple(in_order(error.problems)), octets) from error
     except OSError as error:
         problem = Problem("", f"a file of the job cannot be read: {error.strerror}")
         raise JobProblems(path, (problem,), octets) from error
+
+
+def _judge_all(octets: bytes, name: str, letter: Callable[[Job], Assembled]) -> Assembled:
+    """The letter, or JobRefused with the mistakes of the job and of the files it names."""
+    try:
+        job = read_job(octets, job_kind(name))
+    except MistakenJob as mistaken:
+        try:
+            letter(mistaken.rest)
+        except JobRefused as refused:
+            raise mistaken.with_more(refused.problems) from None
+        raise
+    return letter(job)
 
 
 def _read(path: Path) -> bytes:
@@ -72,22 +90,14 @@ def _read(path: Path) -> bytes:
 
 def print_problems(refused: JobProblems) -> None:
     """Every mistake on stderr as FILE:LINE:COLUMN, with the line and a mark under the column."""
-    lines = refused.octets.decode("utf-8", "replace").splitlines()
+    lines = lines_of(refused.octets)
     for problem in refused.problems:
         place = f"{refused.path}"
         if problem.line is not None:
             place += f":{problem.line}:{problem.column}"
         field = f"{problem.field}: " if problem.field else ""
         advice = f"; {problem.suggestion}" if problem.suggestion else ""
-        print(f"{place}: {field}{problem.problem}{advice}", file=sys.stderr)
-        if problem.line is not None and problem.line <= len(lines):
-            line = lines[problem.line - 1]
-            before = line[: (problem.column or 1) - 1]
-            print(f"    {line}\n    {_same_width(before)}^", file=sys.stderr)
-
-
-def _same_width(text: str) -> str:
-    """Blanks as wide as text on a terminal: tabs stay, East Asian characters count twice."""
-    from rich.cells import cell_len
-
-    return "".join(c if c == "\t" else " " * cell_len(c) for c in text)
+        print(visible(f"{place}: {field}{problem.problem}{advice}"), file=sys.stderr)
+        if problem.line is not None and problem.line <= len(lines) and lines[problem.line - 1]:
+            line, blanks = excerpt(lines[problem.line - 1], problem.column or 1)
+            print(f"    {line}\n    {blanks}^", file=sys.stderr)

@@ -145,21 +145,35 @@ def submit(
 
 
 @app.command()
-def check(jobs: Jobs, config: Config = None) -> int:
-    """Say whether jobs are right: every mistake with line, column and what would be right."""
+def check(
+    jobs: Annotated[
+        list[Path],
+        typer.Argument(metavar="JOB...", help="Job files, and folders with jobs anywhere below."),
+    ],
+    config: Config = None,
+    json: Json = False,
+) -> int:
+    """Say whether jobs are right: every mistake with line, column and what would be right.
+
+    Ends with 0 when all are good, 65 when one is wrong.
+    """
     from asyncnet.cli import jobs as command
 
-    return command.check(jobs, config)
+    return command.check(jobs, config, as_json=json)
 
 
 @app.command()
 def render(
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="A job file.")], config: Config = None
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="A job file.")],
+    config: Config = None,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Draw its structure: types, encodings, sizes, names.")
+    ] = False,
 ) -> int:
     """Print the message that a job becomes, as it would go on the wire."""
     from asyncnet.cli import jobs as command
 
-    return command.render(job, config)
+    return command.render(job, config, tree=tree)
 
 
 @app.command()
@@ -213,14 +227,12 @@ def sink(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    from asyncnet.config import ConfigError
-
     try:
         code = app(standalone_mode=False)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"asyncnet: {problem}", file=sys.stderr)
-        code = exit_codes.CONFIG
+    except exit_codes.CommandFailed as failed:
+        for line in failed.lines:
+            print(f"asyncnet: {line}", file=sys.stderr)
+        code = failed.code
     except TyperException as error:
         print(f"asyncnet: {error.format_message()}\nTry: asyncnet --help", file=sys.stderr)
         code = exit_codes.USAGE

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from asyncnet.cli import exit_codes
-from asyncnet.config import load
+from asyncnet.cli.settings import read_settings
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.reader import SqliteReader
 from asyncnet.mailqueue.store import AccountState, Record, StoreError
@@ -31,7 +31,7 @@ _COLOURS = {
 def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
     """Print the jobs that wait, or all that are kept."""
     states = tuple(JobStatus) if everything else ()
-    database = load(config).database
+    database = read_settings(config).database
     try:
         with SqliteReader(database) as reader:
             records = reader.records(states=states, limit=LISTED)
@@ -55,7 +55,7 @@ def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
 def show(key: str, config: Path | None, *, as_json: bool) -> int:
     """Print the jobs that key names."""
     try:
-        with SqliteReader(load(config).database) as reader:
+        with SqliteReader(read_settings(config).database) as reader:
             records = reader.find(key)
     except StoreError as error:
         print(f"asyncnet: {error}", file=sys.stderr)

@@ -15,8 +15,9 @@ from rich.markup import escape
 from asyncnet.cli import exit_codes
 from asyncnet.cli.assembly import JobProblems, assemble_file, print_problems
 from asyncnet.cli.serve import loop_factory
+from asyncnet.cli.settings import read_settings
 from asyncnet.cli.watching import Meter, print_event
-from asyncnet.config import Settings, load, parse_endpoint
+from asyncnet.config import Settings, parse_endpoint
 from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.delivery.exchange import Exchange, ExchangeFailed, Login, Target
 from asyncnet.delivery.judgement import Action, judge, judge_failure
@@ -91,7 +92,7 @@ def run(
     engine: Engine,
 ) -> int:
     """Send the jobs one after the other; the worst outcome is the exit code."""
-    settings = load(config)
+    settings = read_settings(config)
     try:
         options.check()
         options.endpoint()

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from asyncnet.cli import exit_codes, logs
+from asyncnet.cli.settings import read_settings
 from asyncnet.config import ConfigError, Settings, load
 from asyncnet.mailqueue.store import StoreBroken
 from asyncnet.spool.errors import SpoolBroken
@@ -18,8 +19,8 @@ log = structlog.get_logger()
 
 
 def run(config: Path | None, only: Sequence[str] | None) -> int:
-    """Serve until a signal; returns the exit code.  Raises ConfigError before the start."""
-    settings = load(config)
+    """Serve until a signal; returns the exit code.  Raises CommandFailed before the start."""
+    settings = read_settings(config)
     logs.configure(settings.log)
     parts = frozenset(Part(name) for name in only) if only else frozenset(Part)
     daemon = Daemon(settings, parts=parts)

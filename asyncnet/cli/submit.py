@@ -12,7 +12,8 @@ from pathlib import Path
 
 from asyncnet.cli import exit_codes
 from asyncnet.cli.assembly import JobProblems, assemble_file, print_problems
-from asyncnet.config import Settings, load
+from asyncnet.cli.settings import read_settings
+from asyncnet.config import Settings
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.reader import SqliteReader
 from asyncnet.mailqueue.store import Record, StoreError
@@ -24,7 +25,7 @@ MAX_SAME_NAME = 10_000
 
 def run(jobs: Sequence[Path], config: Path | None, wait_s: float | None) -> int:
     """Drop the jobs; with wait_s, wait for all outcomes. The worst is the exit code."""
-    settings = load(config)
+    settings = read_settings(config)
     codes = [exit_codes.OK]
     dropped: list[tuple[Path, float]] = []
     for path in jobs:

@@ -170,7 +170,7 @@ def _perl_has_email_mime() -> bool:
 
 # Debian's libemail-mime-perl: CI must have it; elsewhere `make test` installs it where it may.
 HAS_EMAIL_MIME = _perl_has_email_mime()
-READERS = ("email", "mailparse")
+READERS: tuple[str, ...] = ("email", "mailparse")
 if HAS_EMAIL_MIME or os.environ.get("CI") == "true":
     READERS += ("Email::MIME",)
 
