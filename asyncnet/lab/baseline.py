@@ -71,9 +71,13 @@ def send_with_stdlib(
 
 
 def build(letter: Letter) -> MIMEMultipart:
-    """The letter as a tree: mixed(related(alternative(text, html), images), attachments)."""
+    """The letter as a tree: mixed(related(alternative(bodies), images), attachments)."""
     bodies = [("plain", letter.text), ("html", letter.html)]
     texts = [MIMEText(text, kind, "utf-8") for kind, text in bodies if text is not None]
+    if letter.calendar is not None:
+        invitation = MIMEText(letter.calendar.text, "calendar", "utf-8")
+        invitation.set_param("method", letter.calendar.method)
+        texts.append(invitation)
     images = [_leaf(part, "inline") for part in letter.inline]
     files = [_leaf(part, "attachment") for part in letter.attachments]
     body = _group("related", [*_group("alternative", texts), *images])

@@ -21,6 +21,7 @@ class Envelope:
     recipients: tuple[str, ...]
     smtputf8: bool = False
     require_tls: bool = False  # RFC 8689
+    body_8bit: bool = False  # octets above 127 in the body: needs 8BITMIME (RFC 6152)
 
 
 @dataclass(frozen=True, slots=True)

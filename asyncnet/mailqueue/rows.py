@@ -49,7 +49,7 @@ def json_list(values: Iterable[Any]) -> str:
 
 
 def message_row(message: NewMessage, size_octets: int) -> Row:
-    """The first twenty parameters of insert_message."""
+    """The first twenty-one parameters of insert_message."""
     claim, envelope, route, server = (
         message.claim,
         message.envelope,
@@ -77,6 +77,7 @@ def message_row(message: NewMessage, size_octets: int) -> Row:
         message.on_doubt,
         json.dumps(message.warnings) if message.warnings else "[]",
         json.dumps(dict(message.meta)) if message.meta else "{}",
+        envelope.body_8bit,
     )
 
 
@@ -118,9 +119,8 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
     (_, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8, require_tls) = row[
         :10
     ]
-    (attempts, message_id, size_octets, priority, claimed_at, expires_at, on_doubt, inline) = row[
-        10:
-    ]
+    (body_8bit, attempts, message_id, size_octets, priority) = row[10:15]
+    (claimed_at, expires_at, on_doubt, inline) = row[15:]
     server = None if host is None else Server(told(host), port, tls_mode)
     return Lease(
         queue_id=queue_id,
@@ -131,6 +131,7 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
             tuple(address for _, address in recipients),
             bool(smtputf8),
             bool(require_tls),
+            bool(body_8bit),
         ),
         positions=tuple(position for position, _ in recipients),
         attempts=attempts,

@@ -29,6 +29,7 @@ CREATE TABLE job (
     reverse_path ANY,
     smtputf8    INTEGER NOT NULL DEFAULT 0,
     require_tls INTEGER NOT NULL DEFAULT 0,
+    body_8bit   INTEGER NOT NULL DEFAULT 0,       -- a ready message may have such a body
     size_octets INTEGER,
     in_file     INTEGER NOT NULL DEFAULT 0,       -- the content lies in QUEUEID.msg
     priority    INTEGER NOT NULL DEFAULT 1,
@@ -85,9 +86,9 @@ CREATE TABLE account_state (
 INSERT INTO job (queue_id, name, job_file, claimed_at, job_id, route_key, account, host, port,
                  tls_mode, message_id, reverse_path, smtputf8, require_tls, size_octets,
                  priority, expires_at, on_doubt, warnings, meta,
-                 status, stage, in_file, due_at, finished_at)
+                 body_8bit, status, stage, in_file, due_at, finished_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-        ?20, ?21, ?22, ?23, ?24, ?25)
+        ?20, ?21, ?22, ?23, ?24, ?25, ?26)
 ON CONFLICT (queue_id) DO NOTHING
 
 -- name: insert_refusal
@@ -164,7 +165,7 @@ RETURNING id
 -- name: leased_messages
 -- What a lease tells, for a JSON list of ids, in the order of sending, small content along.
 SELECT id, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8, require_tls,
-       attempts, message_id, size_octets, priority, claimed_at, expires_at, on_doubt,
+       body_8bit, attempts, message_id, size_octets, priority, claimed_at, expires_at, on_doubt,
        (SELECT octets FROM content WHERE content.job = job.id)
 FROM job WHERE id IN (SELECT value FROM json_each(?1))
 ORDER BY priority, due_at, queue_id

@@ -38,6 +38,8 @@ def obstacle(
         return f"message of {octets} octets exceeds the server's SIZE limit of {limit} octets"
     if envelope.smtputf8 and "SMTPUTF8" not in capabilities:
         return "an address needs SMTPUTF8 (RFC 6531), which the server does not offer"
+    if envelope.body_8bit and "8BITMIME" not in capabilities:
+        return "the body has 8-bit octets, for which the server does not offer 8BITMIME (RFC 6152)"
     if envelope.require_tls and not (secured and "REQUIRETLS" in capabilities):
         return "REQUIRETLS (RFC 8689) is asked for, which the server does not offer over TLS"
     return None
@@ -50,7 +52,7 @@ def mail_command(
     parameters = []
     if "SIZE" in capabilities:
         parameters.append(f"SIZE={octets}")
-    if "8BITMIME" in capabilities and (eight_bit or envelope.smtputf8):
+    if "8BITMIME" in capabilities and (eight_bit or envelope.body_8bit or envelope.smtputf8):
         parameters.append("BODY=8BITMIME")
     if envelope.smtputf8:
         parameters.append("SMTPUTF8")

@@ -28,13 +28,8 @@ LOCAL_FAULTS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 )
 
-MAX_NAME_CHARACTERS = 150  # of a file name shown to the reader; longer ones break mail programs
-
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-# They make a name read otherwise than it is: "cod\u202efdp.exe" shows as "codexe.pdf".
-_BIDI = dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +140,6 @@ class AllowedFolders:
             raise FileRefused(
                 f"the file has {status.st_size:,} octets; allowed are {self.max_octets:,}"
             )
-
-
-def safe_name(name: str) -> str:
-    """A file name that is safe to show and to save under: no folders, nothing that acts."""
-    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2].translate(_BIDI)
-    clean = "".join(c if c.isprintable() else "_" for c in last).strip()
-    if clean.strip(".") == "":
-        return "attachment"
-    if len(clean) > MAX_NAME_CHARACTERS:
-        stem, dot, ending = clean.rpartition(".")
-        ending = dot + ending if dot and len(ending) <= 10 else ""
-        clean = (stem if ending else clean)[: MAX_NAME_CHARACTERS - len(ending)] + ending
-    return clean
 
 
 def read_text(content: FileContent) -> str:

@@ -24,8 +24,14 @@ ENDINGS = (".yaml", ".yml", ".json", ".eml")
 ENVELOPE_ENDING = ".envelope.yaml"  # belongs to the .eml of the same name
 RESULT_ENDING = ".result.json"
 
+# What goes with a job under its own name, and is none itself.
+COMPANION_ENDINGS = (ENVELOPE_ENDING, RESULT_ENDING)
+
+# There is no such file, or there cannot be: of a long name the companion's is too long.
+NO_FILE = (errno.ENOENT, errno.ENAMETOOLONG)
+
 # A file name has at most 255 octets on every file system that matters.  The longest made of a
-# stem is "STEM~QUEUEID.result.json", 29 octets more.
+# stem is "STEM~QUEUEID.envelope.yaml", 31 octets more.
 MAX_STEM_OCTETS = 200
 
 _PASSED_OVER = ("~", ".tmp", ".part", ".swp")
@@ -45,7 +51,7 @@ def is_job_name(name: str) -> bool:
     lower = name.lower()
     if name.startswith((".", "_")) or lower.endswith(_PASSED_OVER):
         return False
-    if lower.endswith((RESULT_ENDING, ENVELOPE_ENDING)):
+    if lower.endswith(COMPANION_ENDINGS):
         return False
     return lower.endswith(ENDINGS)
 
@@ -61,7 +67,19 @@ def split_name(name: str) -> tuple[str, str]:
     readable = octets.decode("utf-8", "replace")
     readable = "".join("_" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in readable)
     cut = readable.encode()[:MAX_STEM_OCTETS].decode("utf-8", "ignore")
+    if f"{cut}.{ending}".lower().endswith(COMPANION_ENDINGS):
+        cut = cut[:-1]  # by the cut alone: no job is called so
     return cut, dot + ending
+
+
+def stem_of(name: str) -> str:
+    """The stem of a job's file name, as it is."""
+    return name.rpartition(".")[0]
+
+
+def companion_name(name: str, ending: str) -> str:
+    """How the file is called that goes with the job name, in whatever folder it lies."""
+    return stem_of(name) + ending
 
 
 class SpoolFolder:
@@ -176,7 +194,11 @@ class SpoolFolder:
 def claim_of(job_file: str) -> Claim | None:
     """The claim that a name in queue/ stands for; None for any other file."""
     match = _CLAIMED.fullmatch(job_file)
-    if match is None or not QUEUE_ID.fullmatch(match[1]):
+    if (
+        match is None
+        or job_file.lower().endswith(COMPANION_ENDINGS)
+        or not QUEUE_ID.fullmatch(match[1])
+    ):
         return None
     return Claim(match[1], match[2], job_file, claimed_at(match[1]))
 

@@ -1,9 +1,9 @@
 """Handing a claimed job over to the store: composed and accepted, or refused with its reasons."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -12,9 +12,13 @@ from asyncnet.mail.problem import Problem
 from asyncnet.mailqueue.store import Acceptance, Claim, Refusal, Store
 from asyncnet.mime.errors import UnsafeText
 from asyncnet.mime.message import compose
-from asyncnet.spool.assemble import Assembled, FilesMissing, Rules, assemble
-from asyncnet.spool.errors import JobRefused
-from asyncnet.spool.job import Job
+from asyncnet.spool.assemble import FilesMissing, Outgoing, Rules, assemble
+from asyncnet.spool.assemble_ready import assemble_ready
+from asyncnet.spool.earlier import without_accepted
+from asyncnet.spool.errors import FileRefused, JobRefused
+from asyncnet.spool.files import AllowedFolders
+from asyncnet.spool.job import Job, MistakenJob
+from asyncnet.spool.ready_orders import Orders
 from asyncnet.spool.taking import Taken
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -33,6 +37,7 @@ class HandOver:
     """What is needed for it.  clock gives seconds since the epoch."""
 
     store: Store
+    queue: Path  # the folder where claimed jobs lie
     rules: Rules
     max_octets: int
     settle_s: float
@@ -47,9 +52,12 @@ class HandOver:
         """
         refused = taken.outcome
         job_id, meta = None, {}
-        if isinstance(refused, Job):
+        if isinstance(refused, MistakenJob):
+            job_id, meta = refused.rest.id, dict(refused.rest.meta)
+            refused = await self._all_mistakes(claim, refused, taken)
+        if not isinstance(refused, JobRefused):
             job_id, meta = refused.id, dict(refused.meta)
-            outcome = await self._accept(claim, refused, taken.status)
+            outcome = await self._accept(claim, refused, taken)
             if outcome is None:
                 return
             refused = outcome
@@ -64,44 +72,89 @@ class HandOver:
             first=str(refused.problems[0]),
         )
 
-    async def _accept(self, claim: Claim, job: Job, status: os.stat_result) -> JobRefused | None:
+    async def _accept(self, claim: Claim, job: Job | Orders, taken: Taken) -> JobRefused | None:
         """None when it is accepted, else why its files do not allow it.
 
         Files that come into the folder together with their job may be a moment later than it,
         so what is missing or still changing has time until the job has settled.
         """
         try:
-            assembled, content = await self._compose(claim, job, status.st_uid)
+            outgoing, content = await self._compose(claim, job, taken)
             self.on_step("composed")
-            message = assembled.message(claim)
+            message = outgoing.message(claim)
             acceptance = await self.store.accept(message, content, self.clock())
         except FilesMissing as missing:
-            self._postpone(status)
+            self._postpone(taken)
             return missing
         except JobRefused as refused:
             return refused
         except ContentError as changed:
-            self._postpone(status)
+            self._postpone(taken)
             return JobRefused((Problem("", str(changed)),))
         self.on_step("accepted")
-        _log_accepted(claim, assembled, content, acceptance)
+        _log_accepted(claim, outgoing, content, acceptance)
         return None
 
-    def _postpone(self, status: os.stat_result) -> None:
-        wait_s = self.settle_s - (self.clock() - status.st_mtime)
+    async def _all_mistakes(self, claim: Claim, mistaken: MistakenJob, taken: Taken) -> JobRefused:
+        """The refusal with what is wrong with the job's files, too: all is told at once."""
+        owner = taken.status.st_uid
+
+        def work() -> JobRefused:
+            try:
+                self._compose_job(claim, mistaken.rest, owner)
+            except FilesMissing as missing:
+                self._postpone(taken)
+                return mistaken.with_more(missing.problems)
+            except JobRefused as refused:
+                return mistaken.with_more(refused.problems)
+            return mistaken
+
+        return await asyncio.to_thread(work) if _has_files(mistaken.rest) else work()
+
+    def _postpone(self, taken: Taken) -> None:
+        wait_s = self.settle_s - (self.clock() - taken.status.st_mtime)
         if 0 < wait_s <= self.settle_s:
             raise TooEarly(wait_s)
 
-    async def _compose(self, claim: Claim, job: Job, owner: int) -> tuple[Assembled, Content]:
-        def work() -> tuple[Assembled, Content]:
-            now, seed = self.clock(), claim.queue_id
-            assembled = assemble(job, self.rules, owner=owner, now=now, seed=seed)
-            return assembled, compose_within(assembled.letter, self.max_octets)
+    async def _compose(
+        self, claim: Claim, job: Job | Orders, taken: Taken
+    ) -> tuple[Outgoing, Content]:
+        def work() -> tuple[Outgoing, Content]:
+            made: tuple[Outgoing, Content]
+            if isinstance(job, Orders):
+                made = self._compose_ready(claim, job, taken.status.st_uid)
+            else:
+                made = self._compose_job(claim, job, taken.status.st_uid)
+            outgoing, content = made
+            if taken.earlier is not None:
+                outgoing = without_accepted(outgoing, taken.earlier)
+            return outgoing, content
 
         # Files may lie on a slow disk; a job without any is made faster than a thread is woken.
-        if job.text_file or job.html_file or job.html or job.inline or job.attachments:
-            return await asyncio.to_thread(work)
-        return work()
+        return await asyncio.to_thread(work) if _has_files(job) else work()
+
+    def _compose_job(self, claim: Claim, job: Job, owner: int) -> tuple[Outgoing, Content]:
+        now, seed = self.clock(), claim.queue_id
+        assembled = assemble(job, self.rules, owner=owner, now=now, seed=seed)
+        return assembled, compose_within(assembled.letter, self.max_octets)
+
+    def _compose_ready(self, claim: Claim, orders: Orders, owner: int) -> tuple[Outgoing, Content]:
+        try:
+            file = AllowedFolders((self.queue,), self.max_octets).open(claim.job_file, owner)
+        except FileRefused as error:
+            raise JobRefused((Problem("", error.problem, error.suggestion),)) from error
+        now = claim.claimed_at
+        assembled = assemble_ready(file, orders, self.rules, now=now, seed=claim.queue_id)
+        refuse_too_large(assembled.content, self.max_octets)
+        return assembled, assembled.content
+
+
+def _has_files(job: Job | Orders) -> bool:
+    if isinstance(job, Orders):
+        return True
+    return bool(
+        job.text_file or job.html_file or job.html or job.calendar or job.inline or job.attachments
+    )
 
 
 def compose_within(letter: Letter, max_octets: int) -> Content:
@@ -110,21 +163,26 @@ def compose_within(letter: Letter, max_octets: int) -> Content:
         message = compose(letter)
     except UnsafeText as error:
         raise JobRefused((Problem(error.field.lower(), error.why),)) from error
-    if message.octets > max_octets:
-        problem = f"the message has {message.octets:,} octets; allowed are {max_octets:,}"
-        raise JobRefused((Problem("", problem, "[spool] max_message sets the limit"),))
+    refuse_too_large(message, max_octets)
     return message
 
 
+def refuse_too_large(message: Content, max_octets: int) -> None:
+    """Raises JobRefused."""
+    if message.octets > max_octets:
+        problem = f"the message has {message.octets:,} octets; allowed are {max_octets:,}"
+        raise JobRefused((Problem("", problem, "[spool] max_message sets the limit"),))
+
+
 def _log_accepted(
-    claim: Claim, assembled: Assembled, content: Content, acceptance: Acceptance
+    claim: Claim, outgoing: Outgoing, content: Content, acceptance: Acceptance
 ) -> None:
     log.info(
         "job accepted" if acceptance is Acceptance.QUEUED else f"job {acceptance}",
         queue_id=claim.queue_id,
         name=claim.name,
-        message_id=assembled.letter.message_id,
-        recipients=len(assembled.envelope.recipients),
+        message_id=outgoing.message_id,
+        recipients=len(outgoing.envelope.recipients),
         octets=content.octets,
-        via=assembled.route.key,
+        via=outgoing.route.key,
     )

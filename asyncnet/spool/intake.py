@@ -3,6 +3,7 @@
 A job's way, and what repeats a step that a crash cut off:
 
   read in pickup/ and judged          the next scan
+  what goes with it renamed first     the start: see companions.py
   renamed into queue/ ("claimed")     the start: a file in queue/ without a row is taken again
   folders flushed, composed           the same
   accepted by the store               nothing: from here on the row is the truth
@@ -22,6 +23,13 @@ import structlog
 from asyncnet.config import AccountSettings, QueueSettings, SpoolSettings
 from asyncnet.mailqueue.store import Claim, Store, StoreBroken, StoreError
 from asyncnet.spool.assemble import Rules
+from asyncnet.spool.companions import (
+    claim_companions,
+    companions_alone,
+    may_follow,
+    repair,
+    return_companions,
+)
 from asyncnet.spool.errors import SpoolBroken
 from asyncnet.spool.files import LOCAL_FAULTS, AllowedFolders, identity
 from asyncnet.spool.flush import GroupFlush
@@ -44,7 +52,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Intake:
     """The service.  clock gives seconds since the epoch.
 
-    on_step, for tests of crashes, is told each step: "claimed", "composed", "accepted".
+    on_step, for tests of crashes, is told each step: "companions claimed" (where there are
+    any), "claimed", "composed", "accepted".
     With events False the folder is only scanned.
     """
 
@@ -74,6 +83,7 @@ class Intake:
         folders = AllowedFolders((folder.pickup, *spool.attachment_roots), spool.max_message)
         self._hand_over = HandOver(
             store=store,
+            queue=folder.queue,
             rules=Rules(folders, accounts, spool.allow_server, queue),
             max_octets=spool.max_message,
             settle_s=spool.settle,
@@ -170,12 +180,22 @@ class Intake:
     async def _redo(self) -> None:
         """Go on with files that were claimed and never became a row."""
         claims = self._folder.claimed()
-        known = await self._store.known([claim.queue_id for claim in claims])
+        alone = {companion.queue_id for companion in companions_alone(self._folder)}
+        known = await self._store.known([*(claim.queue_id for claim in claims), *alone])
+        claims += await self._repair(known)
         for claim in claims:
             if claim.queue_id not in known and not self._stopping.is_set():
                 log.info("claimed before, taken again", queue_id=claim.queue_id, name=claim.name)
                 await self._slots.acquire()
                 self._start(claim, None)
+
+    async def _repair(self, known: frozenset[str]) -> list[Claim]:
+        while not self._stopping.is_set():
+            try:
+                return repair(self._folder, known)
+            except OSError as error:
+                await self._trouble.wait(error.strerror or str(error))
+        return []
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -204,11 +224,14 @@ class Intake:
         now = self._clock()
         if taken.may_be_under_way and self._pickup.may_wait(name, taken.status, now):
             return
+        if may_follow(self._folder, name) and self._pickup.may_settle(name, taken.status, now):
+            self._scan_now.set()
+            return
         await self._slots.acquire()
         claim = None
         try:
             queue_id = self._ids.next(now, self._random_bits(RANDOM_BITS))
-            claim = self._folder.claim(name, queue_id)
+            claim, alone = await self._claim(name, queue_id)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -222,7 +245,19 @@ class Intake:
                 self._slots.release()
         self._on_step("claimed")
         self._pickup.forget(name)
-        self._start(claim, taken if self._is_unchanged(claim, taken) else None)
+        self._start(claim, taken if alone and self._is_unchanged(claim, taken) else None)
+
+    async def _claim(self, name: str, queue_id: str) -> tuple[Claim, bool]:
+        """The claim, and whether no other file went along.  Raises OSError or SpoolBroken."""
+        try:
+            if not claim_companions(self._folder, name, queue_id):
+                return self._folder.claim(name, queue_id), True
+            self._on_step("companions claimed")
+            await self._flush.wait()
+            return self._folder.claim(name, queue_id), False
+        except OSError:
+            return_companions(self._folder, name, queue_id)
+            raise
 
     def _is_unchanged(self, claim: Claim, taken: Taken) -> bool:
         """Whether what was claimed is what was read: its writer may have gone on."""

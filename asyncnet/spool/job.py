@@ -3,8 +3,7 @@
 design.md section 3 is the contract.  No I/O: files that a job names are opened elsewhere.
 """
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -12,19 +11,21 @@ from typing import Any, Literal
 from asyncnet.mail.address import Mailbox
 from asyncnet.mail.envelope import Server
 from asyncnet.mail.problem import Problem
-from asyncnet.spool.document import Document, TextNode, read_yaml, shown
+from asyncnet.spool.document import Document, TextNode
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.job_addresses import complete_server
-from asyncnet.spool.job_files import Attachment, FileSource
-from asyncnet.spool.job_keys import KEYS, SYNONYMS
+from asyncnet.spool.job_files import Attachment, CalendarSource, FileSource
+from asyncnet.spool.job_keys import HINTS, KEYS, SYNONYMS
+from asyncnet.spool.job_values import note_unknown
 from asyncnet.spool.json_document import read_json
+from asyncnet.spool.yaml_document import read_yaml
 
 JobKind = Literal["yaml", "json"]
 
 RECIPIENTS = ("to", "cc", "bcc")
-BODIES = ("text", "text_file", "html", "html_file", "attachments")
+BODIES = ("text", "text_file", "html", "html_file", "calendar", "attachments")
+_NOBODY = Mailbox("", "nobody", "missing.invalid")  # in a mistaken job alone
 PRIORITIES = {"high": 0, "normal": 1, "low": 2}
-MAX_SUGGESTIONS = 50  # a file of 5,000 unknown keys is no job; searching near ones takes seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Job:
     text_file: FileSource | None = None
     html: str | None = None
     html_file: FileSource | None = None
+    calendar: CalendarSource | None = None
     inline: tuple[Attachment, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
@@ -69,15 +71,41 @@ class Job:
         return Problem(key, problem, suggestion, line, column)
 
 
+class MistakenJob(JobRefused):
+    """The job is wrong; rest is what is right in it, to be judged for more mistakes.
+
+    rest is never sent: what is mistaken or missing in the file is left out of it, and where
+    that is from, nobody stands in.
+    """
+
+    def __init__(self, problems: list[Problem], rest: Job, *, unfinished: bool) -> None:
+        super().__init__(in_order(problems), unfinished=unfinished)
+        self.rest = rest
+
+    def with_more(self, problems: Iterable[Problem]) -> JobRefused:
+        """The same refusal with further problems, found elsewhere, at their places."""
+        return JobRefused(in_order([*self.problems, *problems]), unfinished=self.unfinished)
+
+
 def read_job(octets: bytes, kind: JobKind) -> Job:
-    """The job that octets are.  Raises JobRefused with all mistakes, in the file's order."""
+    """The job that octets are.
+
+    Raises MistakenJob with all mistakes, in the file's order, or JobRefused where the file is
+    nothing that a job could be read from.
+    """
     document = read_json(octets) if kind == "json" else read_yaml(octets)
     values, places, problems = _read_keys(document)
-    _check_together(values, places, problems)
+    if not document.broken:
+        _check_together(values, places, problems)
+    job = _job(values, places)
     if problems:
-        raise JobRefused(_in_order(problems))
+        raise MistakenJob(problems, job, unfinished=document.unfinished)
+    return job
+
+
+def _job(values: dict[str, Any], places: dict[str, tuple[int, int]]) -> Job:
     values["priority"] = PRIORITIES[values.get("priority", "normal")]
-    values["from_"] = values.pop("from")
+    values["from_"] = values.pop("from", _NOBODY)
     tls = values.pop("tls", None)
     if "server" in values:
         host, port = values["server"]
@@ -97,12 +125,10 @@ def _read_keys(
     values: dict[str, Any] = {}
     places: dict[str, tuple[int, int]] = {}
     problems = document.problems
-    unknown = 0
     for key, node in document.root.entries:
         known = KEYS.get(key.text)
         if known is None:
-            unknown += 1
-            problems.append(_unknown(key, search=unknown <= MAX_SUGGESTIONS))
+            note_unknown(problems, "", key, KEYS, SYNONYMS, HINTS)
             continue
         if isinstance(node, TextNode) and node.is_empty:
             continue  # "cc:" with nothing behind it says as much as no cc
@@ -111,17 +137,6 @@ def _read_keys(
         if value is not None:
             values[key.text] = value
     return values, places, problems
-
-
-def _unknown(key: TextNode, *, search: bool) -> Problem:
-    advice = None
-    plain = key.text.lower().replace("-", "_")
-    if plain in KEYS or plain in SYNONYMS:
-        advice = f"did you mean {SYNONYMS.get(plain, plain)!r}?"
-    elif search and len(plain) <= 30:
-        near = difflib.get_close_matches(plain, KEYS, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else None
-    return Problem(shown(key.text), "unknown key", advice, key.line, key.column)
 
 
 def _check_together(
@@ -150,7 +165,7 @@ def _check_together(
         note("expires_at", "is not after send_at")
 
 
-def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """By place; what has no place (a missing key) comes last."""
     far = (1 << 30, 0)
     return tuple(sorted(problems, key=lambda p: (p.line, p.column or 0) if p.line else far))

@@ -27,12 +27,24 @@ def mailbox(node: Node, field: str, found: Mistakes) -> Mailbox | None:
 
 
 def _mailbox_of_parts(node: MapNode, field: str, found: Mistakes) -> Mailbox | None:
-    parts = members(node, field, found, {"name": line, "addr": word}, required="addr")
+    parts = members(node, field, found, {"name": line, "addr": addr_spec}, required="addr")
     if parts is None:
         return None
+    address = parts["addr"]
     try:
-        address = parse_addr_spec(parts["addr"])
         return Mailbox(parts.get("name", ""), address.local, address.domain)
+    except AddressError as error:
+        note(found, field, node, error.problem, error.suggestion)
+        return None
+
+
+def addr_spec(node: Node, field: str, found: Mistakes) -> Mailbox | None:
+    """An address without a name."""
+    text = word(node, field, found)
+    if text is None:
+        return None
+    try:
+        return parse_addr_spec(text)
     except AddressError as error:
         note(found, field, node, error.problem, error.suggestion)
         return None
@@ -45,16 +57,10 @@ def mailboxes(node: Node, field: str, found: Mistakes) -> tuple[Mailbox, ...] | 
 
 def reverse_path(node: Node, field: str, found: Mistakes) -> str | None:
     """An address for MAIL FROM; "" in quotes is the null reverse-path (RFC 5321 4.5.5)."""
-    if isinstance(node, TextNode) and not node.text:
+    if isinstance(node, TextNode) and not node.text and node.style != "alias":
         return ""
-    text = word(node, field, found)
-    if text is None:
-        return None
-    try:
-        return parse_addr_spec(text).addr_spec
-    except AddressError as error:
-        note(found, field, node, error.problem, error.suggestion)
-        return None
+    mailbox = addr_spec(node, field, found)
+    return None if mailbox is None else mailbox.addr_spec
 
 
 def server(node: Node, field: str, found: Mistakes) -> tuple[str, int | None] | None:

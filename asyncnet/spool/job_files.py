@@ -21,6 +21,8 @@ from asyncnet.spool.job_values import (
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 _CID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,127}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_PATH_OR_MAPPING = "a path or a mapping"
+_METHOD = re.compile("[A-Za-z]{1,40}")  # iTIP's are words such as REQUEST (RFC 5546 section 1.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,15 @@ class Attachment:
     cid: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CalendarSource:
+    """A file of iCalendar text, and its method in capitals (RFC 6047)."""
+
+    method: str
+    source: FileSource
+
+
+method = matching(_METHOD, "calendar method", "a word of letters, such as REQUEST or CANCEL")
 media_type_text = matching(_TYPE, "media type", 'write it like "image/png", without parameters')
 
 
@@ -75,7 +86,7 @@ def attachment(node: Node, field: str, found: Mistakes) -> Attachment | None:
         source = path(node, field, found)
         return None if source is None else Attachment(source)
     keys = {"path": path, "text": body, "base64": base64, "name": line, "type": media_type}
-    parts = members(node, field, found, keys)
+    parts = members(node, field, found, keys, expected=_PATH_OR_MAPPING)
     if parts is None:
         return None
     sources = [key for key in ("path", "text", "base64") if key in parts]
@@ -122,10 +133,22 @@ def _inline_entry(node: Node, field: str, found: Mistakes) -> Attachment | None:
     if isinstance(node, TextNode):
         return attachment(node, field, found)
     keys = {"path": path, "name": line, "type": media_type}
-    parts = members(node, field, found, keys, required="path")
+    parts = members(node, field, found, keys, required="path", expected=_PATH_OR_MAPPING)
     if parts is None:
         return None
     return Attachment(parts["path"], parts.get("name"), parts.get("type"))
+
+
+def calendar(node: Node, field: str, found: Mistakes) -> CalendarSource | None:
+    """path or {method, path}."""
+    if isinstance(node, TextNode):
+        source = path(node, field, found)
+        return None if source is None else CalendarSource("REQUEST", source)
+    keys = {"method": method, "path": path}
+    parts = members(node, field, found, keys, required="path", expected=_PATH_OR_MAPPING)
+    if parts is None:
+        return None
+    return CalendarSource(parts.get("method", "REQUEST").upper(), parts["path"])
 
 
 def base64(node: Node, field: str, found: Mistakes) -> bytes | None:

@@ -102,6 +102,12 @@ KEYS: dict[str, Key] = {
     "html_file": Key(
         files.path, _ref("path"), "A UTF-8 file that holds the HTML.", ("letter.html",)
     ),
+    "calendar": Key(
+        files.calendar,
+        {"anyOf": [_ref("path"), _ref("calendar")]},
+        "An invitation: a UTF-8 file of iCalendar text, shown beside text and HTML.",
+        ("meeting.ics", {"method": "CANCEL", "path": "meeting.ics"}),
+    ),
     "inline": Key(
         files.inline,
         {
@@ -164,26 +170,44 @@ KEYS: dict[str, Key] = {
     ),
 }
 
-# What people write who know other tools.
+# What people write who know other tools, without capitals and marks between words.
 SYNONYMS = {
+    "address": "to",
     "attach": "attachments",
     "attachment": "attachments",
     "body": "text",
     "content": "text",
     "copy": "cc",
-    "deliver_at": "send_at",
+    "deliverat": "send_at",
+    "expire": "expires_at",
     "file": "attachments",
     "files": "attachments",
     "header": "headers",
     "host": "server",
+    "ics": "calendar",
     "image": "inline",
     "images": "inline",
-    "mail_from": "envelope_from",
+    "invite": "calendar",
+    "mailfrom": "envelope_from",
     "message": "text",
     "recipient": "to",
     "recipients": "to",
-    "replyto": "reply_to",
-    "return_path": "envelope_from",
+    "returnpath": "envelope_from",
+    "schedule": "send_at",
+    "sendto": "to",
     "smtp": "server",
+    "smtpserver": "server",
+    "ssl": "tls",
+    "starttls": "tls",
     "title": "subject",
+}
+
+# What no job says, and where it is said instead.
+HINTS = {
+    **dict.fromkeys(
+        ("auth", "login", "password", "secret", "user", "username"),
+        "logins stand in the settings, under [account.NAME]",
+    ),
+    **dict.fromkeys(("charset", "encoding"), "leave it out: everything goes as UTF-8"),
+    "port": "write it behind the server: host:587",
 }

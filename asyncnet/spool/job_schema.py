@@ -45,7 +45,7 @@ def job_schema() -> dict[str, Any]:
             {
                 "anyOf": [
                     {"required": [key]}
-                    for key in ("text", "text_file", "html", "html_file", "attachments")
+                    for key in ("text", "text_file", "html", "html_file", "calendar", "attachments")
                 ]
             },
             *(
@@ -69,6 +69,21 @@ def job_schema() -> dict[str, Any]:
                 ]
             },
             "file": _file(path=_PATH),
+            "calendar": {
+                "type": "object",
+                "properties": {
+                    "method": {
+                        "type": "string",
+                        "pattern": "^[A-Za-z]{1,40}$",
+                        "description": "What the invitation asks for (RFC 5546).",
+                        "default": "REQUEST",
+                        "examples": ["REQUEST", "CANCEL"],
+                    },
+                    "path": _PATH,
+                },
+                "required": ["path"],
+                "additionalProperties": False,
+            },
             "attachment": {
                 "anyOf": [
                     _PATH,

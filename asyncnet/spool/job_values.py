@@ -4,16 +4,19 @@ Every reader has one shape: it is given the node, the path of its field ("to[1]"
 of mistakes; it returns the value, or None when it noted a mistake instead.
 """
 
+import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 from asyncnet.mail.problem import Problem
 from asyncnet.mime.header import is_field_name, is_reserved, is_single
 from asyncnet.spool.document import ListNode, MapNode, Node, TextNode, shown
+
+MAX_SUGGESTIONS = 50  # a file of 5,000 unknown keys is no job; searching near ones takes seconds
 
 # Whatever reaches a header: CR and LF would begin a new field (RFC 5322 section 2.2), and
 # readers of the header take NEL, LS and PS for line ends too.
@@ -41,12 +44,31 @@ _KEYS_OF_FIELDS = {
     "return-path": "use the key envelope_from",
 }
 
+# What people write within addresses and attachments who know other tools.
+SYNONYMS_WITHIN = {
+    "address": "addr",
+    "content": "text",
+    "contenttype": "type",
+    "data": "base64",
+    "email": "addr",
+    "file": "path",
+    "filename": "name",
+    "mail": "addr",
+    "mime": "type",
+    "mimetype": "type",
+}
+_MARKS_OF_WORDS = dict.fromkeys(map(ord, "-_ "))
+
 T = TypeVar("T")
 Mistakes = list[Problem]
 Read = Callable[[Node, str, Mistakes], T | None]
 
 
 def note(found: Mistakes, field: str, node: Node, problem: str, advice: str | None = None) -> None:
+    if isinstance(node, TextNode) and node.style == "alias":
+        return  # noted already, and what it stood for is not known
+    if not problem.isprintable():  # it quotes the file
+        problem = shown(problem, 500)
     found.append(Problem(field, problem, advice, node.line, node.column))
 
 
@@ -70,19 +92,26 @@ def line(node: Node, field: str, found: Mistakes) -> str | None:
     control = CONTROL.search(text)
     if control is None:
         return text
-    advice = "one line is allowed here"
-    if text.endswith("\n") and not CONTROL.search(text[:-1]):
-        advice = 'write ">-" or "|-", which drop the last line end'
-    code = f"U+{ord(control[0]):04X}"
-    note(found, field, node, f"holds the control character {code}", advice)
+    note(found, field, node, *_control_trouble(text, control[0]))
     return None
+
+
+def _control_trouble(text: str, control: str) -> tuple[str, str]:
+    code = f"U+{ord(control):04X}"
+    if control == "\t":
+        return "holds a tab", "write a blank"
+    if control not in "\n\r\x85\u2028\u2029":
+        return f"holds the control character {code}", "leave it out"
+    if text.endswith("\n") and not CONTROL.search(text[:-1]):
+        return "ends with a line end", 'write ">-" or "|-", which drop it'
+    return f"holds the line end {code}", "one line is allowed here"
 
 
 def word(node: Node, field: str, found: Mistakes) -> str | None:
     """One line that is not empty."""
     text = line(node, field, found)
     if text is not None and (not text.strip() or (isinstance(node, TextNode) and node.is_empty)):
-        note(found, field, node, "nothing is written here")
+        note(found, field, node, "nothing is written here", "fill it in or leave it out")
         return None
     return text
 
@@ -119,13 +148,12 @@ def message_id(node: Node, field: str, found: Mistakes) -> str | None:
 
 def choice(*options: str) -> Read[str]:
     """A reader of one of the words given."""
+    advice = f"write {', '.join(options[:-1])} or {options[-1]}"
 
     def read(node: Node, field: str, found: Mistakes) -> str | None:
         text = word(node, field, found)
         if text is not None and text not in options:
-            note(
-                found, field, node, f"{shown(text)!r} is not known", f"one of {', '.join(options)}"
-            )
+            note(found, field, node, f"{shown(text)!r} is not known", advice)
             return None
         return text
 
@@ -136,6 +164,9 @@ _true_or_false = choice("true", "false")
 
 
 def boolean(node: Node, field: str, found: Mistakes) -> bool | None:
+    """true or false; in YAML also True and TRUE, which editors take for the same."""
+    if isinstance(node, TextNode) and node.text in ("True", "TRUE", "False", "FALSE"):
+        node = node._replace(text=node.text.lower())
     text = _true_or_false(node, field, found)
     return None if text is None else text == "true"
 
@@ -147,16 +178,16 @@ def date(node: Node, field: str, found: Mistakes) -> datetime | None:
         return None
     match = _DATE.fullmatch(text)
     if match is None:
-        advice = 'write it like "2026-11-22T10:30:00+08:00"'
+        advice = "write it like 2026-11-22T10:30:00+08:00"
         if _LOCAL_DATE.fullmatch(text):
-            advice = 'add time and offset: "2026-11-22T10:30:00+08:00", or "Z" for UTC'
+            advice = "add time and offset: 2026-11-22T10:30:00+08:00, or Z for UTC"
         note(found, field, node, f"{shown(text)!r} is no date with time and offset", advice)
         return None
     day, time, fraction, offset = match.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{time}{(fraction or '')[:7]}{offset.upper()}")
-    except ValueError as error:
-        note(found, field, node, f"{shown(text)!r} is no date: {error}")
+    except ValueError:
+        note(found, field, node, f"{shown(text)!r} names no day or time that there is")
         return None
     if not 1970 <= moment.year <= 9998:
         note(found, field, node, f"the year {moment.year} is outside 1970 to 9998")
@@ -171,15 +202,49 @@ def several(node: Node, field: str, found: Mistakes, read: Read[T]) -> tuple[T, 
         return None if one is None else (one,)
     values = [read(item, f"{field}[{place}]", found) for place, item in enumerate(node.items)]
     good = tuple(value for value in values if value is not None)
-    return good if len(good) == len(values) else None
+    return good if good or not values else None
+
+
+def note_unknown(
+    found: Mistakes,
+    field: str,
+    key: TextNode,
+    known: Collection[str],
+    synonyms: Mapping[str, str],
+    hints: Mapping[str, str],
+) -> None:
+    """Note an unknown key with what was probably meant; field is where it stands."""
+    field = f"{field}.{shown(key.text)}" if field else shown(key.text)
+    plain = _plainly(key.text) if len(key.text) <= 30 else ""
+    advice = hints.get(plain)
+    if advice is None:
+        meant = next((name for name in known if _plainly(name) == plain), synonyms.get(plain))
+        if meant not in known and len(found) < MAX_SUGGESTIONS:
+            meant = next(iter(difflib.get_close_matches(plain, known, n=1)), None)
+        if meant in known:
+            advice = f"did you mean {meant!r}?"
+        elif len(known) <= 5:
+            advice = f"known here: {', '.join(known)}"
+    note(found, field, key, "unknown key", advice)
+
+
+def _plainly(key: str) -> str:
+    """Reply-To, replyTo and reply_to are the same mistake."""
+    return key.lower().translate(_MARKS_OF_WORDS)
 
 
 def members(
-    node: Node, field: str, found: Mistakes, keys: Mapping[str, Read[Any]], *, required: str = ""
+    node: Node,
+    field: str,
+    found: Mistakes,
+    keys: Mapping[str, Read[Any]],
+    *,
+    required: str = "",
+    expected: str = "a mapping",
 ) -> dict[str, Any] | None:
     """The values of a mapping that may hold keys and must hold required."""
     if not isinstance(node, MapNode):
-        note(found, field, node, f"is {kind(node)}; a mapping is expected")
+        note(found, field, node, f"is {kind(node)}; {expected} is expected")
         return None
     values: dict[str, Any] = {}
     before = len(found)
@@ -187,11 +252,11 @@ def members(
         inner = f"{field}.{shown(key.text)}"
         read = keys.get(key.text)
         if read is None:
-            note(found, inner, key, "unknown key", f"known here: {', '.join(keys)}")
+            note_unknown(found, field, key, keys, SYNONYMS_WITHIN, {})
         elif not (isinstance(value, TextNode) and value.is_empty):
             values[key.text] = read(value, inner, found)
     if required and required not in values and len(found) == before:
-        note(found, field, node, f"{required} is missing")
+        note(found, field, node, f"{required} is missing", f"known here: {', '.join(keys)}")
     return values if len(found) == before else None
 
 
@@ -207,18 +272,21 @@ def headers(node: Node, field: str, found: Mistakes) -> tuple[tuple[str, str], .
         )
         return None
     fields: list[tuple[str, str]] = []
+    seen: set[str] = set()
     for key, value in node.entries:
-        inner = f"{field}.{shown(key.text)}"
+        inner, name = f"{field}.{shown(key.text)}", key.text.lower()
         if not is_field_name(key.text):
             note(found, inner, key, "is no field name", "letters, digits and -, at most 76")
             continue
-        if is_reserved(key.text):
-            advice = _KEYS_OF_FIELDS.get(key.text.lower(), "asyncnet or the servers write it")
+        if is_reserved(name):
+            advice = _KEYS_OF_FIELDS.get(name, "asyncnet or the servers write it")
             note(found, inner, key, "this field is reserved", advice)
             continue
-        fields += [(key.text, text) for text in several(value, inner, found, word) or ()]
-        if is_single(key.text) and sum(key.text.lower() == n.lower() for n, _ in fields) > 1:
+        texts = several(value, inner, found, word) or ()
+        if is_single(name) and (name in seen or len(texts) > 1):
             note(found, inner, value, "this field may stand once only", "join the values")
+        seen.add(name)
+        fields += [(key.text, text) for text in texts]
     return tuple(fields)
 
 

@@ -95,6 +95,12 @@ class Pickup:
         seen.not_before = min(status.st_mtime, seen.since) + self._grace_s
         return now < seen.not_before
 
+    def may_settle(self, name: str, status: os.stat_result, now: float) -> bool:
+        """Whether a file was seen first less than settle_s ago; it is looked at again then."""
+        seen = self._note(name, status, now)
+        seen.not_before = max(seen.not_before, seen.since + self._settle_s)
+        return now < seen.not_before
+
     def put_off(self, name: str, status: os.stat_result, until: float) -> None:
         self._note(name, status, until).not_before = until
 

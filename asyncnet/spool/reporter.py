@@ -3,20 +3,23 @@
 For a batch of jobs, each step repeated by the next start when a crash cuts it off:
 
   result written aside, flushed, renamed     written again: the same octets under the same name
-  job file moved from queue/ to the result   it is there already
+  job file moved from queue/ to the result,  it is there already
+    after its envelope file, if any
   folders flushed                            flushed again
   marked as reported in the store            nothing: it is done
+  an earlier attempt's result removed        removed at the next start: the new one holds it all
 
 Names are kept.  Where another job's result or file has the name, both of ours get ~QUEUEID;
 what makes a name ours is the queue id inside the result.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +27,17 @@ import structlog
 
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.store import Record, Store, StoreBroken, StoreError
-from asyncnet.spool.folder import RESULT_ENDING, SpoolFolder, split_name
+from asyncnet.spool.companions import companions_alone
+from asyncnet.spool.earlier import MAX_RESULT_OCTETS, Earlier, read_earlier
+from asyncnet.spool.errors import JobRefused
+from asyncnet.spool.folder import (
+    ENVELOPE_ENDING,
+    RESULT_ENDING,
+    SpoolFolder,
+    companion_name,
+    read_job_file,
+    split_name,
+)
 from asyncnet.spool.result import result_octets
 from asyncnet.spool.trouble import Trouble
 
@@ -40,8 +53,8 @@ class Reporter:
     """The service.
 
     A job that was reported is forgotten by the store after keep_s; its files stay.  on_step,
-    for tests of crashes, is told each step: "result written", "job moved", "reported"; the
-    first two from a worker thread.
+    for tests of crashes, is told each step: "result written", "job moved" (both from a worker
+    thread), "reported", "swept".
     """
 
     def __init__(
@@ -58,6 +71,7 @@ class Reporter:
         self._keep_s = keep_s
         self._clock = clock
         self._forgot_at = -math.inf
+        self._with_earlier: dict[str, Path] = {}  # queue ids beside which such a result lies
         self._on_step = on_step or (lambda step: None)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -99,6 +113,7 @@ class Reporter:
             return
         self._forgot_at = now
         try:
+            await self._sweep()
             forgotten = await self._store.purge(now - self._keep_s)
         except StoreBroken:
             raise
@@ -126,6 +141,7 @@ class Reporter:
             return True
         if done:
             self._on_step("reported")
+            await self._drop_earlier(done)
         if fault is not None:
             await self._trouble.wait(fault)
         else:
@@ -159,25 +175,61 @@ class Reporter:
         """Put the whole result on the disk under a name of its own."""
         aside = self._aside(record)
         try:
+            octets = result_octets(record, self._earlier(record))
             with open(aside, "wb") as file:
-                file.write(result_octets(record))
+                file.write(octets)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             return error
         return None
 
+    def _earlier(self, record: Record) -> Earlier | None:
+        """The earlier attempt whose result came along."""
+        path = self._folder.queue / companion_name(record.claim.job_file, RESULT_ENDING)
+        try:
+            file = read_job_file(path, MAX_RESULT_OCTETS)
+        except FileNotFoundError:
+            return None
+        try:
+            earlier = read_earlier(file.octets)
+        except JobRefused:  # which the new result tells; what it is, its owner may see himself
+            os.rename(path, self._target(record) / f"{record.claim.queue_id}.earlier.json")
+            return None
+        self._with_earlier[record.claim.queue_id] = path
+        return earlier
+
+    async def _drop_earlier(self, done: list[str]) -> None:
+        """Remove results of earlier attempts: the new ones hold all that they say."""
+        for queue_id in done:
+            path = self._with_earlier.pop(queue_id, None)
+            if path is not None:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def _sweep(self) -> None:
+        """Remove those that a crash left behind; nothing finished is unreported now."""
+        for companion in await asyncio.to_thread(list, companions_alone(self._folder)):
+            records = await self._store.find(companion.queue_id)
+            if companion.ending == RESULT_ENDING and any(it.finished_at for it in records):
+                self._with_earlier[companion.queue_id] = self._folder.queue / companion.file
+                await self._drop_earlier([companion.queue_id])
+        self._on_step("swept")
+
     def _file_one(self, record: Record) -> None:
         target = self._target(record)
         job_file = self._folder.queue / record.claim.job_file
+        envelope_file = self._folder.queue / companion_name(job_file.name, ENVELOPE_ENDING)
         ending = split_name(record.claim.job_file)[1]
-        name = _free_name(target, record, ending, job_is_waiting=os.path.lexists(job_file))
+        waiting = [(ending, job_file)] if os.path.lexists(job_file) else []
+        if ending.lower() == ".eml" and os.path.lexists(envelope_file):
+            waiting.insert(0, (ENVELOPE_ENDING, envelope_file))
+        name = _free_name(target, record, [it for it, _ in waiting])
         os.rename(self._aside(record), target / f"{name}{RESULT_ENDING}")
         self._on_step("result written")
-        try:
-            os.rename(job_file, target / f"{name}{ending}")
-        except FileNotFoundError:
-            pass  # moved before a crash, or taken away by somebody: the result stands anyway
+        for its_ending, file in waiting:
+            # Gone: moved before a crash, or taken away by somebody; the result stands anyway.
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(file, target / f"{name}{its_ending}")
         self._on_step("job moved")
         log.info(
             "job reported",
@@ -194,8 +246,11 @@ class Reporter:
         return self._target(record) / f".{record.claim.queue_id}{RESULT_ENDING}.tmp"
 
 
-def _free_name(target: Path, record: Record, ending: str, *, job_is_waiting: bool) -> str:
-    """The name for result and job in target: the old one, or NAME~QUEUEID on a clash."""
+def _free_name(target: Path, record: Record, endings: Sequence[str]) -> str:
+    """The name for result and job in target: the old one, or NAME~QUEUEID on a clash.
+
+    endings are those of the files that still are to be moved.
+    """
     name, queue_id = record.claim.name, record.claim.queue_id
     distinct = f"{name}~{queue_id}"
     if (target / f"{distinct}{RESULT_ENDING}").exists():
@@ -204,7 +259,8 @@ def _free_name(target: Path, record: Record, ending: str, *, job_is_waiting: boo
     if result.exists():
         return name if _queue_id_in(result) == queue_id else distinct
     # A job's file without a result: another's, unless ours was moved there already.
-    return distinct if job_is_waiting and os.path.lexists(target / f"{name}{ending}") else name
+    clash = any(os.path.lexists(target / f"{name}{ending}") for ending in endings)
+    return distinct if clash else name
 
 
 def _queue_id_in(result: Path) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncnet.mail.problem import Problem
 from asyncnet.mailqueue.store import RecipientRecord, Record
+from asyncnet.spool.earlier import Earlier, joined
 
 SCHEMA = 1
 
@@ -34,9 +35,15 @@ def result_document(record: Record) -> dict[str, Any]:
     }
 
 
-def result_octets(record: Record) -> bytes:
-    """The result file: readable by people and by every JSON parser, UTF-8, one line end."""
-    text = json.dumps(result_document(record), ensure_ascii=False, indent=2, allow_nan=False)
+def result_octets(record: Record, earlier: Earlier | None = None) -> bytes:
+    """The result file: readable by people and by every JSON parser, UTF-8, one line end.
+
+    earlier is the attempt whose result lay beside the job.
+    """
+    document = result_document(record)
+    if earlier is not None:
+        document = joined(document, earlier)
+    text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
     # The server's words may hold anything; a lone surrogate must not cost the whole result.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 

@@ -1,4 +1,4 @@
-"""Reading job files: octets from pickup/ or queue/, judged as a job or refused."""
+"""Reading job files and what lies beside them, from pickup/ or queue/: judged or refused."""
 
 import asyncio
 import os
@@ -8,20 +8,34 @@ from pathlib import Path
 
 from asyncnet.mail.problem import Problem
 from asyncnet.spool.document import MAX_DOCUMENT_OCTETS
+from asyncnet.spool.earlier import MAX_RESULT_OCTETS, Earlier, read_earlier
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.files import LOCAL_FAULTS
-from asyncnet.spool.folder import JobFile, read_job_file
+from asyncnet.spool.folder import (
+    ENVELOPE_ENDING,
+    NO_FILE,
+    RESULT_ENDING,
+    JobFile,
+    companion_name,
+    read_job_file,
+)
 from asyncnet.spool.job import Job, job_kind, read_job
+from asyncnet.spool.ready_orders import Orders, read_orders
 
 SMALL_JOB_OCTETS = 65_536  # a larger one is judged in a thread: 1 MiB may take a second
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A job file that was read: the job, or why it is none, and the file's status then."""
+    """A job file that was read: the job, or why it is none, and the file's status then.
 
-    outcome: Job | JobRefused
+    Of a ready message it is the orders beside it, the message itself being read later.
+    earlier is the attempt whose result lies beside it.
+    """
+
+    outcome: Job | Orders | JobRefused
     status: os.stat_result
+    earlier: Earlier | None = None
 
     @property
     def may_be_under_way(self) -> bool:
@@ -34,13 +48,15 @@ class Taken:
 
 
 async def take(folder: Path, name: str) -> Taken | None:
-    """Read and judge a job file; None for a folder.
+    """Read and judge a job file with what goes with it; None for a folder.
 
     Raises FileNotFoundError where there is none, and OSError for a fault of this machine;
     any other fault is the file's own and makes it refused.
     """
+    is_message = name.lower().endswith(".eml")
     try:
-        file = read_job_file(folder / name, MAX_DOCUMENT_OCTETS)
+        # Of a message one octet tells enough here: whether there is any.
+        file = read_job_file(folder / name, 0 if is_message else MAX_DOCUMENT_OCTETS)
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno in LOCAL_FAULTS:
             raise
@@ -48,18 +64,53 @@ async def take(folder: Path, name: str) -> Taken | None:
     if file.status.st_nlink != 1:
         # Nothing of it is told: it may be anybody's file under a second name.
         return Taken(_refused("the file has more than one name (hard links)"), file.status)
-    if len(file.octets) <= SMALL_JOB_OCTETS:
-        return Taken(_judge(file, name), file.status)
-    return Taken(await asyncio.to_thread(_judge, file, name), file.status)
-
-
-def _judge(file: JobFile, name: str) -> Job | JobRefused:
-    if name.lower().endswith(".eml"):
-        return _refused("ready messages are not supported yet", "drop a .yaml or .json job")
     try:
-        return read_job(file.octets, job_kind(name))
+        earlier = _earlier(folder, name, file.status)
+        if is_message:
+            return Taken(_orders(folder, name, file), file.status, earlier)
+        if len(file.octets) <= SMALL_JOB_OCTETS:
+            job = read_job(file.octets, job_kind(name))
+        else:
+            job = await asyncio.to_thread(read_job, file.octets, job_kind(name))
     except JobRefused as refused:
-        return refused
+        return Taken(refused, file.status)
+    return Taken(job, file.status, earlier)
+
+
+def _orders(folder: Path, name: str, message: JobFile) -> Orders:
+    if not message.octets:
+        problem = Problem("", "the file is empty", "a message begins with header fields")
+        raise JobRefused((problem,), unfinished=True)
+    orders = _beside(folder, name, ENVELOPE_ENDING, MAX_DOCUMENT_OCTETS, message.status)
+    return Orders() if orders is None else read_orders(orders)
+
+
+def _earlier(folder: Path, name: str, status: os.stat_result) -> Earlier | None:
+    octets = _beside(folder, name, RESULT_ENDING, MAX_RESULT_OCTETS, status)
+    return None if octets is None else read_earlier(octets)
+
+
+def _beside(
+    folder: Path, name: str, ending: str, max_octets: int, job: os.stat_result
+) -> bytes | None:
+    """The octets of the file that goes with a job; None where there is none.
+
+    Raises JobRefused, or OSError for a fault of this machine.
+    """
+    try:
+        file = read_job_file(folder / companion_name(name, ending), max_octets)
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return None
+        if error.errno in LOCAL_FAULTS:
+            raise
+        problem = Problem("", f"the {ending} beside it cannot be read: {error.strerror}")
+        raise JobRefused((problem,), unfinished=True) from error
+    # Whoever may write into pickup/ must not decide over the mail of others.  Results are
+    # ours, and an administrator may have moved them.
+    if file.status.st_uid not in (job.st_uid, os.geteuid(), 0) or file.status.st_nlink != 1:
+        raise _refused(f"the {ending} beside it belongs to another user, or has a second name")
+    return file.octets
 
 
 def _unreadable(path: Path, error: OSError) -> Taken | None:

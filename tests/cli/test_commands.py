@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -98,6 +99,62 @@ async def test_check_of_a_missing_file_is_one_line(tmp_path: Path) -> None:
     ended = await run(tmp_path, "check", "gone.yaml")
     assert ended.code == 65
     assert ended.err == "gone.yaml: cannot be read: No such file or directory\n"
+
+
+async def test_check_goes_through_folders_and_counts(tmp_path: Path) -> None:
+    (tmp_path / "asyncnet.toml").write_text(config_text(tmp_path, 1025))
+    jobs = tmp_path / "jobs"
+    (jobs / "inner").mkdir(parents=True)
+    job(jobs)
+    (jobs / "inner" / "wrong.yaml").write_text("to: nobody\nattachments: [gone.pdf]\n")
+    (jobs / "inner" / "notes.txt").write_text("no job")
+    (jobs / "inner" / "ready.eml").write_text("Subject: no job\n\n")
+    (jobs / ".hidden.yaml").write_text("no job")
+    os.mkfifo(jobs / "pipe.yaml")
+    ended = await run(tmp_path, "check", "jobs", "-c", "asyncnet.toml")
+    assert ended.code == 65
+    assert ended.out.splitlines()[-1] == "1 good, 1 wrong"
+    assert "jobs/inner/wrong.yaml:1:5: to: is missing the domain" in ended.err
+    assert "jobs/inner/wrong.yaml:2:15: attachments[0]: 'gone.pdf': there is no" in ended.err
+    assert "jobs/inner/wrong.yaml: from: is missing" in ended.err
+
+
+async def test_check_tells_programs_in_json(tmp_path: Path) -> None:
+    (tmp_path / "asyncnet.toml").write_text(config_text(tmp_path, 1025))
+    (tmp_path / "wrong.yaml").write_text("from: ada@example.org\nto: nobody\ntext: x\n")
+    good = job(tmp_path, extra="html: <img src='https://example.org/a.png'>\n")
+    ended = await run(tmp_path, "check", good, "wrong.yaml", "--json", "-c", "asyncnet.toml")
+    assert ended.code == 65
+    first, second = json.loads(ended.out)
+    assert (first["file"], first["good"], first["errors"]) == (str(good), True, [])
+    assert "external images" in first["warnings"][0]
+    assert second["errors"] == [
+        {
+            "field": "to",
+            "problem": "is missing the domain",
+            "suggestion": "write name@example.org",
+            "line": 2,
+            "column": 5,
+        }
+    ]
+
+
+async def test_render_draws_the_structure(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_bytes(b"attached\r\n")
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    extra = "html: <img src='cid:logo'>\ninline: {logo: logo.png}\nattachments: [note.txt]\n"
+    ended = await run(tmp_path, "render", "--tree", job(tmp_path, extra=extra))
+    assert ended.code == 0
+    drawn = [re.sub(r" +[0-9.]+ k?B", "", line) for line in ended.out.splitlines()]
+    assert [re.sub(" {2,}", "  ", line) for line in drawn] == [
+        "multipart/mixed",
+        "├─ multipart/alternative",
+        "│  ├─ text/plain  7bit",
+        "│  └─ multipart/related",
+        "│  ├─ text/html  7bit",
+        "│  └─ image/png  base64  logo.png  cid:logo",
+        "└─ text/plain  base64  note.txt",
+    ]
 
 
 async def test_render_prints_the_message_and_finds_files_beside_the_job(tmp_path: Path) -> None:

@@ -215,7 +215,8 @@ async def test_a_job_with_mistakes_yields_all_of_them_with_their_places(
         )
         result = await daemon.result("wrong")
     assert result["status"] == "invalid"
-    assert {(it["field"], it["line"]) for it in result["errors"]} >= {("to[0]", 2), ("subjekt", 3)}
+    places = [(it["field"], it["line"]) for it in result["errors"]]
+    assert places == [("to[0]", 2), ("subjekt", 3), ("attachments[0]", 5)]
     assert any("subject" in (it["suggestion"] or "") for it in result["errors"])
     assert not read_maildir(sink.maildir)
 

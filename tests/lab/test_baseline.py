@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from asyncnet.lab.baseline import send_with_stdlib
+from asyncnet.lab.baseline import build, send_with_stdlib
 from asyncnet.lab.sink import Sink
 from asyncnet.mail.address import Mailbox
 from asyncnet.mail.envelope import Envelope, Server, TlsMode
-from asyncnet.mail.letter import Letter, Octets, Part
+from asyncnet.mail.letter import Calendar, Letter, Octets, Part
 from asyncnet.mail.verdict import Phase, RecipientStatus, Verdict
 from tests.lab.conftest import StartSink, Tls
 from tests.support.maildir import read_maildir
@@ -189,3 +189,11 @@ async def test_an_answer_lost_after_the_last_dot_is_in_doubt(start_sink: StartSi
     verdicts = await send(sink, envelope=Envelope("ada@example.org", (recipient,)))
     assert verdicts[recipient].status is RecipientStatus.IN_DOUBT
     assert sink.stored == 1
+
+
+def test_an_invitation_stands_beside_text_and_html() -> None:
+    invitation = Calendar("CANCEL", "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
+    tree = build(replace(LETTER, calendar=invitation))
+    (part,) = [it for it in tree.walk() if it.get_content_type() == "text/calendar"]
+    assert part.get_param("method") == "CANCEL"
+    assert part.get_payload(decode=True) == invitation.text.encode()

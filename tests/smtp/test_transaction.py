@@ -39,6 +39,14 @@ def test_smtputf8_is_asked_of_a_server_that_knows_it() -> None:
     assert obstacle(envelope, 5, offer(SMTPUTF8=""), secured=True) is None
 
 
+def test_an_8_bit_body_is_never_sent_to_a_server_that_takes_7_bits() -> None:
+    envelope = Envelope("a@example.org", ("b@example.org",), body_8bit=True)
+    assert "8BITMIME" in str(obstacle(envelope, 5, offer(), secured=True))
+    offered = offer(_8BITMIME="")
+    assert obstacle(envelope, 5, offered, secured=True) is None
+    assert mail_command(envelope, 7, offered, eight_bit=False).parameters == ("BODY=8BITMIME",)
+
+
 def test_requiretls_is_never_left_out_silently() -> None:
     envelope = Envelope("a@example.org", ("b@example.org",), require_tls=True)
     assert "REQUIRETLS" in str(obstacle(envelope, 5, offer(), secured=True))

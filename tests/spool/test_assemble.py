@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from asyncnet.config import AccountSettings, QueueSettings
 from asyncnet.mail.envelope import Envelope, Route, Server
-from asyncnet.mail.letter import Letter
+from asyncnet.mail.letter import Calendar, Letter
 from asyncnet.mime.message import compose
 from asyncnet.spool.assemble import Assembled, FilesMissing, Rules, assemble
 from asyncnet.spool.errors import JobRefused
@@ -267,3 +267,86 @@ def test_whatever_is_read_can_be_composed(document: dict[str, object]) -> None:
     assert made.envelope.smtputf8 or octets.isascii()
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)|\n\.", octets)
     assert max(map(len, octets.split(b"\r\n"))) <= 998
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
+
+
+def test_the_type_comes_from_the_name_else_from_the_content(tmp_path: Path) -> None:
+    (tmp_path / "scan").write_bytes(b"%PDF-1.7\n")
+    (tmp_path / "photo.jpg").write_bytes(PNG)
+    (tmp_path / "empty").write_bytes(b"")
+    made = make(
+        tmp_path,
+        "to: b@example.org\nattachments: [scan, photo.jpg, empty, {path: scan, type: a/b},"
+        " {text: hello, name: notes}]\n",
+    )
+    assert [(part.name, part.media_type) for part in made.letter.attachments] == [
+        ("scan", "application/pdf"),
+        ("photo.jpg", "image/jpeg"),
+        ("empty", "application/octet-stream"),
+        ("scan", "a/b"),
+        ("notes", "text/plain"),
+    ]
+    assert made.warnings == ()
+
+
+def test_a_name_made_safe_is_told(tmp_path: Path) -> None:
+    name = "cod\u202efdp.exe"
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "nul.txt").write_bytes(b"x")
+    made = make(
+        tmp_path,
+        f'to: b@example.org\nattachments: ["{name}", nul.txt, {{text: x, name: ../a/b.txt}}]\n',
+    )
+    assert [part.name for part in made.letter.attachments] == ["codfdp.exe", "_nul.txt", "b.txt"]
+    assert made.warnings == (
+        "the file name 'cod\\\\u202efdp.exe' was not safe: 'codfdp.exe'",
+        "the file name 'nul.txt' was not safe: '_nul.txt'",
+        "the file name '../a/b.txt' was not safe: 'b.txt'",
+    )
+
+
+def test_images_of_css_are_embedded(tmp_path: Path) -> None:
+    (tmp_path / "bg").write_bytes(PNG)
+    made = make(
+        tmp_path,
+        "to: b@example.org\nhtml: \"<style>p{background:url(bg)}</style><p style='x:url(bg)'>\"\n",
+    )
+    (image,) = made.letter.inline
+    assert image.media_type == "image/png"
+    assert (made.letter.html or "").count(f"url(cid:{image.cid})") == 2
+    assert made.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "warnings"),
+    [
+        ("BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n", ()),
+        ("BEGIN:VCALENDAR\nmethod:request \nEND:VCALENDAR\n", ()),
+        (
+            "BEGIN:VCALENDAR\nMETHOD:CANCEL\nEND:VCALENDAR\n",
+            ("calendar: the file says METHOD:CANCEL, the job REQUEST",),
+        ),
+        (
+            "BEGIN:VCALENDAR\nX-METHOD:REQUEST\n METHOD:REQUEST\nEND:VCALENDAR\n",
+            ("calendar: the file has no METHOD; programs expect REQUEST",),
+        ),
+    ],
+)
+def test_a_calendar_comes_from_its_file(
+    tmp_path: Path, file: str, warnings: tuple[str, ...]
+) -> None:
+    (tmp_path / "meeting.ics").write_bytes(file.encode())
+    made = make(
+        tmp_path,
+        "to: b@example.org\ntext: x\ncalendar: {method: REQUEST, path: meeting.ics}\n",
+    )
+    assert made.letter.calendar == Calendar("REQUEST", file)
+    assert made.warnings == warnings
+
+
+def test_a_calendar_that_cannot_go_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.ics").write_bytes(b"\xff")
+    (problem,) = refusals(tmp_path, "to: b@example.org\ncalendar: bad.ics\n")
+    assert problem.startswith("line 3, column 11: calendar: octet 0xFF on line 1")

@@ -4,13 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from asyncnet.mail.letter import BLOCK_OCTETS, ContentError
 from asyncnet.spool.errors import FileRefused
-from asyncnet.spool.files import AllowedFolders, FileContent, read_text, safe_name
-from asyncnet.spool.media_types import media_type
+from asyncnet.spool.files import AllowedFolders, FileContent, read_text
 
 ME = os.getuid()
 
@@ -231,48 +228,3 @@ def test_other_text_files_are_refused(folder: Path, octets: bytes, problem: str)
     with pytest.raises(FileRefused) as caught:
         read_text(allowed(folder).open("t", ME))
     assert caught.value.problem == problem
-
-
-@pytest.mark.parametrize(
-    ("name", "safe"),
-    [
-        ("report.pdf", "report.pdf"),
-        ("报告 😀.pdf", "报告 😀.pdf"),
-        ("/etc/passwd", "passwd"),
-        ("C:\\Users\\me\\x.doc", "x.doc"),
-        ("a\r\nb\0.txt", "a__b_.txt"),
-        ("cod\u202efdp.exe", "codfdp.exe"),
-        ("..", "attachment"),
-        ("", "attachment"),
-        ("dir/", "dir"),
-        (".bashrc", ".bashrc"),
-        ("x" * 300 + ".pdf", "x" * 146 + ".pdf"),
-        ("x" * 300, "x" * 150),
-    ],
-)
-def test_names_are_made_safe(name: str, safe: str) -> None:
-    assert safe_name(name) == safe
-
-
-@given(st.text())
-def test_any_name_is_made_safe(name: str) -> None:
-    safe = safe_name(name)
-    assert 0 < len(safe) <= 150
-    assert safe.isprintable()
-    assert not set(safe) & set("/\\")
-    assert safe_name(safe) == safe
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a.PDF", "application/pdf"),
-        ("a.tar.gz", "application/gzip"),
-        ("a.b.png", "image/png"),
-        ("png", "application/octet-stream"),
-        ("mail.eml", "application/octet-stream"),
-        ("x.unknown", "application/octet-stream"),
-    ],
-)
-def test_the_media_type_follows_the_name(name: str, expected: str) -> None:
-    assert media_type(name) == expected

@@ -128,7 +128,7 @@ spool/sent/hello.result.json</pre>
 <div><h3>The result</h3>
 <p>One verdict for each recipient, in the server’s own words. Shortened here.</p>
 <pre>{{<b>"status"</b>: "partial",
- <b>"queue_id"</b>: "01JDX0V6S3N2K7",
+ <b>"queue_id"</b>: "01JDX0V6S3N2K7QW",
  <b>"server"</b>: "smtp.example.org:465",
  <b>"attempts"</b>: 1,
  <b>"recipients"</b>: [
@@ -156,15 +156,15 @@ exist is an error that names the nearest one that does.</p>
 <section>
 <h2>Good to know</h2>
 <ul class="names panel">
-<li><b>.yaml .yml .json</b><span>are taken as jobs.</span></li>
+<li><b>.yaml .yml .json .eml</b><span>are taken; an .eml is sent as it stands.</span></li>
 <li><b>.name _name name~ .tmp .part .swp</b><span>are left alone, so a half-written file can
 wait under such a name.</span></li>
 <li><b>asyncnet check job.yaml</b><span>tells every mistake at once, with line and column, and
 sends nothing.</span></li>
 <li><b>asyncnet submit --wait 30 job.yaml</b><span>drops the job and waits for the
 outcome.</span></li>
-<li><b>mv failed/job.yaml pickup/</b><span>sends it again, to all its
-recipients.</span></li>
+<li><b>mv failed/job.yaml pickup/</b><span>sends it again; with its result beside it, recipients
+who have it already are left out.</span></li>
 </ul>
 </section>
 """

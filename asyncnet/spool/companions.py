@@ -1,0 +1,145 @@
+"""Files that go with a job: NAME.envelope.yaml with NAME.eml, NAME.result.json with any.
+
+The crash story of a claim of several files.  The companions go first, each by one rename into
+queue/, under the queue id that their job will have; the folders are flushed; then the job
+itself follows.  So a job in queue/ has its companions there, whatever the disk kept:
+
+  companions in pickup/, job in pickup/    not ours yet
+  companions in queue/, job in pickup/     the claim was cut off: the start moves the job after
+                                           them; where the job is gone, it puts them back
+  all in queue/                            claimed
+  result in queue/, job reported           the new result holds all of it: removed
+
+An earlier attempt's result is taken by the first claim of its name and by no later one.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from asyncnet.mailqueue.store import Claim
+from asyncnet.spool.folder import (
+    ENVELOPE_ENDING,
+    NO_FILE,
+    RESULT_ENDING,
+    SpoolFolder,
+    companion_name,
+    is_job_name,
+    split_name,
+    stem_of,
+)
+from asyncnet.spool.queue_id import QUEUE_ID
+
+_IN_QUEUE = re.compile(rf"({QUEUE_ID.pattern})\.(.+)(\.envelope\.yaml|\.result\.json)", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """One in queue/: the claim it belongs to, and its present name there."""
+
+    queue_id: str
+    name: str
+    ending: str
+    file: str
+
+
+def claim_companions(folder: SpoolFolder, name: str, queue_id: str) -> bool:
+    """Move what lies beside the job name in pickup/ to queue/; whether there was anything.
+
+    Raises OSError.  Flush before the job follows.
+    """
+    stem, _ = split_name(name)
+    moved = False
+    for ending in _endings(name):
+        try:
+            os.rename(
+                folder.pickup / companion_name(name, ending),
+                folder.queue / f"{queue_id}.{stem}{ending}",
+            )
+        except OSError as error:
+            if error.errno not in NO_FILE:
+                raise
+            continue
+        moved = True
+    return moved
+
+
+def return_companions(folder: SpoolFolder, name: str, queue_id: str) -> None:
+    """Undo claim_companions(): the job did not follow.  Raises OSError."""
+    stem, _ = split_name(name)
+    for ending in _endings(name):
+        _put_back(folder, f"{queue_id}.{stem}{ending}", stem_of(name), ending, queue_id)
+
+
+def may_follow(folder: SpoolFolder, name: str) -> bool:
+    """Whether a companion is missing that may be on its way.
+
+    "mv NAME.* pickup/" brings hello.eml before hello.envelope.yaml, and hello.json, out of
+    failed/, before hello.result.json: taken at once, it would go to the wrong people.
+    """
+    if name.lower().endswith(".eml") and not _lies(folder, name, ENVELOPE_ENDING):
+        return True
+    result = companion_name(name, RESULT_ENDING)
+    if not os.path.lexists(folder.failed / result):
+        return False
+    return not os.path.lexists(folder.failed / name) and not _lies(folder, name, RESULT_ENDING)
+
+
+def repair(folder: SpoolFolder, known: frozenset[str]) -> list[Claim]:
+    """Finish claims that a crash cut off; those finished.  known are ids that have a row.
+
+    Raises OSError.
+    """
+    finished: list[Claim] = []
+    waiting = [name for name in os.listdir(folder.pickup) if is_job_name(name)]
+    for companion in companions_alone(folder):
+        if companion.queue_id in known:
+            continue  # its job is with the store: the reporter's
+        if any(claim.queue_id == companion.queue_id for claim in finished):
+            continue  # the second of one claim
+        for name in sorted(waiting):
+            if _belongs(folder, companion, name):
+                waiting.remove(name)
+                finished.append(folder.claim(name, companion.queue_id))
+                break
+        else:
+            _put_back(folder, companion.file, companion.name, companion.ending, companion.queue_id)
+    return finished
+
+
+def companions_alone(folder: SpoolFolder) -> Iterator[Companion]:
+    """Companions in queue/ whose job is not there.  Raises OSError."""
+    jobs = {claim.queue_id for claim in folder.claimed()}
+    for file in sorted(os.listdir(folder.queue)):
+        match = _IN_QUEUE.fullmatch(file)
+        if match is not None and match[1] not in jobs:
+            yield Companion(match[1], match[2], match[3], file)
+
+
+def _belongs(folder: SpoolFolder, companion: Companion, name: str) -> bool:
+    """Whether companion was claimed for the job name, which still lies in pickup/."""
+    return (
+        split_name(name)[0] == companion.name
+        and companion.ending in _endings(name)
+        and not _lies(folder, name, companion.ending)
+    )
+
+
+def _endings(name: str) -> tuple[str, ...]:
+    is_message = name.lower().endswith(".eml")
+    return (ENVELOPE_ENDING, RESULT_ENDING) if is_message else (RESULT_ENDING,)
+
+
+def _lies(folder: SpoolFolder, name: str, ending: str) -> bool:
+    return os.path.lexists(folder.pickup / companion_name(name, ending))
+
+
+def _put_back(folder: SpoolFolder, file: str, stem: str, ending: str, queue_id: str) -> None:
+    """Rename, and overwrite nothing: another of this name may have come meanwhile."""
+    place = folder.pickup / f"{stem}{ending}"
+    if os.path.lexists(place):
+        place = folder.pickup / f"{stem}~{queue_id}{ending}"
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(folder.queue / file, place)
