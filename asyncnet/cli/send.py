@@ -21,14 +21,13 @@ from asyncnet.config import Settings, parse_endpoint
 from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.delivery.exchange import Exchange, ExchangeFailed, Login, Target
 from asyncnet.delivery.judgement import Action, judge, judge_failure
-from asyncnet.mail.envelope import Envelope, Server, TlsMode
+from asyncnet.mail.envelope import Envelope, Server, TlsMode, complete_server
 from asyncnet.mail.letter import Content, ContentError
 from asyncnet.mail.verdict import RecipientStatus, Verdict
 from asyncnet.mime.message import compose
 from asyncnet.providers.builtin import catalogue
 from asyncnet.spool.assemble import Assembled
 from asyncnet.spool.job import Job
-from asyncnet.spool.job_addresses import complete_server
 
 Engine = Literal["own", "stdlib"]
 _COLOURS = {RecipientStatus.ACCEPTED: "green", RecipientStatus.DEFERRED: "yellow"}

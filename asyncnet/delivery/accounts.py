@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asyncnet.config import AccountSettings, SecretSource
 from asyncnet.delivery.exchange import Login, Target
-from asyncnet.mail.envelope import IMPLICIT_TLS_PORT, SUBMISSION_PORT, Server, TlsMode, tls_by_port
+from asyncnet.mail.envelope import SUBMISSION_PORT, Server, TlsMode, port_by_tls, tls_by_port
 from asyncnet.providers.presets import Catalogue, Preset, ProviderError
 from asyncnet.providers.rules import RuleBook
 
@@ -127,8 +127,7 @@ def _port_and_tls(settings: AccountSettings, preset: Preset | None) -> tuple[int
     if settings.port is not None:
         port = settings.port
     elif settings.tls is not None and (preset is None or ports[preset.port] != settings.tls):
-        usual = {"implicit": IMPLICIT_TLS_PORT, "starttls": SUBMISSION_PORT, "none": 25}
-        port = usual[settings.tls]
+        port = port_by_tls(settings.tls)
     else:
         port = preset.port if preset else SUBMISSION_PORT
     return port, settings.tls or ports.get(port) or tls_by_port(port)

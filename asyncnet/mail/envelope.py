@@ -7,6 +7,7 @@ TlsMode = Literal["implicit", "starttls", "none"]
 
 IMPLICIT_TLS_PORT = 465  # RFC 8314 section 3.3
 SUBMISSION_PORT = 587  # RFC 6409 section 3.1
+PLAIN_PORT = 25  # RFC 5321 section 4.5.4.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,16 @@ class Route:
 def tls_by_port(port: int) -> TlsMode:
     """The mode where none is written: 465 speaks TLS at once, every other port STARTTLS."""
     return "implicit" if port == IMPLICIT_TLS_PORT else "starttls"
+
+
+def port_by_tls(tls: TlsMode | None) -> int:
+    """The port where none is written; None: submission with STARTTLS."""
+    usual = {"implicit": IMPLICIT_TLS_PORT, "none": PLAIN_PORT}
+    return usual.get(tls or "starttls", SUBMISSION_PORT)
+
+
+def complete_server(host: str, port: int | None, tls: TlsMode | None) -> Server:
+    """Port by mode and mode by port, whichever was left out."""
+    if port is None:
+        port = port_by_tls(tls)
+    return Server(host, port, tls or tls_by_port(port))

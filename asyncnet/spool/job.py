@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from asyncnet.mail.address import Mailbox
-from asyncnet.mail.envelope import Server
+from asyncnet.mail.envelope import Server, complete_server
 from asyncnet.mail.problem import Problem
 from asyncnet.spool.document import Document, TextNode
 from asyncnet.spool.errors import JobRefused
-from asyncnet.spool.job_addresses import complete_server
 from asyncnet.spool.job_files import Attachment, CalendarSource, FileSource
 from asyncnet.spool.job_keys import HINTS, KEYS, SYNONYMS
 from asyncnet.spool.job_values import note_unknown

@@ -4,7 +4,6 @@ import ipaddress
 import re
 
 from asyncnet.mail.address import AddressError, Mailbox, parse_addr_spec, parse_mailbox
-from asyncnet.mail.envelope import IMPLICIT_TLS_PORT, SUBMISSION_PORT, Server, TlsMode, tls_by_port
 from asyncnet.spool.document import MapNode, Node, TextNode, shown
 from asyncnet.spool.job_values import Mistakes, line, members, note, several, word
 
@@ -96,10 +95,3 @@ def _is_address(host: str, version: int) -> bool:
         return ipaddress.ip_address(host).version == version
     except ValueError:
         return False
-
-
-def complete_server(host: str, port: int | None, tls: TlsMode | None) -> Server:
-    """Port by mode and mode by port, whichever was left out (RFC 8314, RFC 6409)."""
-    if port is None:
-        port = {"implicit": IMPLICIT_TLS_PORT, "none": 25}.get(tls or "", SUBMISSION_PORT)
-    return Server(host, port, tls or tls_by_port(port))

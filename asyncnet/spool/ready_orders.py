@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asyncnet.mail.address import Mailbox
+from asyncnet.mail.envelope import complete_server
 from asyncnet.mail.problem import Problem
 from asyncnet.spool.document import Document, TextNode, shown
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.job import PRIORITIES, Job, in_order
-from asyncnet.spool.job_addresses import complete_server
 from asyncnet.spool.job_keys import KEYS
 from asyncnet.spool.yaml_document import read_yaml
 
