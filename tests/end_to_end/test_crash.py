@@ -17,14 +17,23 @@ from tests.support.maildir import read_maildir
 IN_DOUBT = {"dot marked", "answered"}
 ARRIVED_BEFORE_THE_KILL = {"answered", "settled", "result written", "job moved", "reported"}
 
+READY = "From: ada@example.org\nTo: ok@example.com\nSubject: x\n\ny\n"
+ENVELOPE = "to: [ok@example.com, also@example.com]\n"
 JOB = "from: ada@example.org\nto: [ok@example.com, also@example.com]\nsubject: x\ntext: y\n"
 LARGE = "attachments: [large.bin]\n"  # its content lies in a file of its own, not in the row
 
 
-@pytest.mark.parametrize("content", [pytest.param("", id="small"), pytest.param(LARGE, id="large")])
-@pytest.mark.parametrize("step", [pytest.param(step, id=step.replace(" ", "-")) for step in STEPS])
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        pytest.param(step, kind, id=f"{step}-{kind}".replace(" ", "-"))
+        for step in STEPS
+        for kind in ("small", "large", "ready")
+        if kind == "ready" or step != "companions claimed"  # a job in one file has none
+    ],
+)
 async def test_a_kill_at_any_step_loses_nothing_and_doubles_only_what_is_in_doubt(
-    tmp_path: Path, make_sink: Any, step: str, content: str
+    tmp_path: Path, make_sink: Any, step: str, kind: str
 ) -> None:
     sink = await make_sink()
     (tmp_path / "large.bin").write_bytes(bytes(range(256)) * 400)
@@ -36,7 +45,11 @@ async def test_a_kill_at_any_step_loses_nothing_and_doubles_only_what_is_in_doub
         environment={"PYTHONPATH": str(REPOSITORY)},
     )
     assert await dying.wait_ready(), dying.errors
-    dying.drop("job.yaml", JOB + content)
+    if kind == "ready":
+        dying.drop("job.envelope.yaml", ENVELOPE)
+        dying.drop("job.eml", READY)
+    else:
+        dying.drop("job.yaml", JOB + (LARGE if kind == "large" else ""))
     assert await dying.wait() == -9, dying.errors
     assert sink.stored == (1 if step in ARRIVED_BEFORE_THE_KILL else 0)
 

@@ -21,6 +21,7 @@ from asyncnet.mailqueue.store import Acceptance, Lease, NewMessage, Settlement
 from asyncnet.supervisor import Daemon
 
 STEPS = {
+    "companions claimed": "the envelope file is in queue/, the ready message still in pickup/",
     "claimed": "the file is in queue/, no row",
     "composed": "the message is made, nothing of it is kept",
     "accepted": "the row is committed",
