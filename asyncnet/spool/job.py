@@ -1,6 +1,7 @@
 """A mail job: the octets of its file in, everything it says or everything wrong with it out.
 
-design.md section 3 is the contract.  No I/O: files that a job names are opened elsewhere.
+The README's table of keys is the contract with those who write jobs.  No I/O: the files that a
+job names are opened elsewhere.
 """
 
 from collections.abc import Iterable, Mapping

@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 def result_document(record: Record) -> dict[str, Any]:
-    """The result as a value; design.md section 3 lists the fields, in this order."""
+    """The result as a value; the README shows the fields, in this order."""
     return {
         "schema": SCHEMA,
         "name": record.claim.name,
