@@ -35,21 +35,15 @@ STOP_GRACE_S = 5.0
 # wants it back after each call into SQLite: under load it would commit 60 times a second.
 SWITCH_INTERVAL_S = 0.0005
 
-EXIT_OK = 0
-EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a port or the spool is taken
-EXIT_SOFTWARE = 70  # EX_SOFTWARE
-EXIT_TEMPFAIL = 75  # EX_TEMPFAIL: start afresh
-EXIT_CONFIG = 78  # EX_CONFIG
-
 log = structlog.get_logger()
 
 
 class StartError(Exception):
-    """The daemon cannot start; str() is one line that says why, exit_code what to end with."""
+    """The daemon cannot start as it is set up; str() is one line that says why."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+
+class PlaceTaken(StartError):
+    """Somebody else holds a port or the spool: the settings are right, the moment is not."""
 
 
 class Part(StrEnum):
@@ -124,11 +118,11 @@ class Daemon:
         try:
             folder.prepare()
         except SpoolError as error:
-            raise StartError(f"[spool] dir: {error}", EXIT_CONFIG) from error
+            raise StartError(f"[spool] dir: {error}") from error
         try:
             folder.lock()
         except SpoolError as error:
-            raise StartError(str(error), EXIT_UNAVAILABLE) from error
+            raise PlaceTaken(str(error)) from error
         self._open.callback(folder.unlock)
         self._folder = folder
 
@@ -137,7 +131,7 @@ class Daemon:
         try:
             await store.open(time.time())
         except StoreError as error:
-            raise StartError(str(error), EXIT_CONFIG) from error
+            raise StartError(str(error)) from error
         self._open.push_async_callback(store.close)
         self._store = store
 
@@ -145,7 +139,7 @@ class Daemon:
         try:
             await listener.start()
         except OSError as error:
-            raise StartError(f"{key}: {error}", EXIT_UNAVAILABLE) from error
+            raise PlaceTaken(f"{key}: {error}") from error
         self._open.push_async_callback(listener.stop, STOP_GRACE_S)
 
     async def _start_sink(self) -> None:
@@ -156,14 +150,13 @@ class Daemon:
         except ModuleNotFoundError as error:
             raise StartError(
                 f"[sink] listen: the test sink needs the package {error.name}; install "
-                "'asyncnet[sink]', or take [sink] listen out",
-                EXIT_CONFIG,
+                "'asyncnet[sink]', or take [sink] listen out"
             ) from error
         sink = Sink(self.settings.sink.listen, self.settings.sink.maildir)
         try:
             await sink.start()
         except OSError as error:
-            raise StartError(f"[sink] listen: {error}", EXIT_UNAVAILABLE) from error
+            raise PlaceTaken(f"[sink] listen: {error}") from error
         self._open.push_async_callback(sink.stop)
 
     async def _start_mail(self) -> None:

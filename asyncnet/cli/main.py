@@ -4,6 +4,7 @@ They are imported when their command runs, so that none pays for what another ne
 """
 
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -241,4 +242,8 @@ def main() -> None:
         code = exit_codes.OK
     except (Abort, KeyboardInterrupt):
         code = 130  # as shells report SIGINT
+    except Exception:
+        # The outermost frame: whatever comes here is a fault of ours, and says so by its code.
+        traceback.print_exc()
+        code = exit_codes.SOFTWARE
     sys.exit(code)

@@ -13,7 +13,7 @@ from asyncnet.cli.settings import read_settings
 from asyncnet.config import ConfigError, Settings, load
 from asyncnet.mailqueue.store import StoreBroken
 from asyncnet.spool.errors import SpoolBroken
-from asyncnet.supervisor import Daemon, Part, StartError
+from asyncnet.supervisor import Daemon, Part, PlaceTaken, StartError
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ async def serve(daemon: Daemon, reload: Callable[[], Settings]) -> int:
         await daemon.start()
     except StartError as error:
         print(f"asyncnet: {error}", file=sys.stderr)
-        return error.exit_code
+        return exit_codes.UNAVAILABLE if isinstance(error, PlaceTaken) else exit_codes.CONFIG
     reloading = asyncio.create_task(_reload_on(hang_up, daemon, reload))
     try:
         await daemon.run(stopping)

@@ -355,3 +355,14 @@ async def test_every_command_has_help_that_says_what_it_does(tmp_path: Path) -> 
 
 def test_the_demo_is_run_from_the_repository() -> None:
     assert (REPOSITORY / "config" / "jobs" / "hello.yaml").exists()
+
+
+async def test_a_fault_of_ours_ends_with_70_and_its_traceback(tmp_path: Path) -> None:
+    # Another name for the app is the smallest fault that main() can meet.
+    script = "from asyncnet.cli import main; main.app = None; main.main()"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script), cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 70
+    assert b"Traceback" in err

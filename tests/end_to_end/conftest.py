@@ -1,8 +1,6 @@
 """What every test of the whole daemon starts from: a sink in the test, a folder for the rest."""
 
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -28,14 +26,3 @@ async def make_sink(tmp_path: Path) -> AsyncIterator[MakeSink]:
             return sink
 
         yield make
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A folder on another file system than tmp_path."""
-    other = Path("/dev/shm")
-    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is only one file system here")
-    folder = Path(tempfile.mkdtemp(prefix="asyncnet-test-", dir=other))
-    yield folder
-    shutil.rmtree(folder)

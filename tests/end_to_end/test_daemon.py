@@ -204,14 +204,17 @@ async def test_a_recipient_deferred_at_first_is_tried_again(tmp_path: Path, make
     ]
 
 
+@pytest.mark.parametrize("attachment", ["gone.pdf", "link.pdf"])
 async def test_a_job_with_mistakes_yields_all_of_them_with_their_places(
-    tmp_path: Path, make_sink: Any
+    tmp_path: Path, make_sink: Any, attachment: str
 ) -> None:
     sink = await make_sink()
+    (tmp_path / "link.pdf").symlink_to("/etc/hostname")
     async with running(tmp_path, config_text(tmp_path, sink.endpoints[0].port)) as daemon:
         daemon.drop(
             "wrong.yaml",
-            "from: ada@example.org\nto: [nobody]\nsubjekt: Hi\ntext: x\nattachments: [gone.pdf]\n",
+            "from: ada@example.org\nto: [nobody]\nsubjekt: Hi\ntext: x\n"
+            f"attachments: [{attachment}]\n",
         )
         result = await daemon.result("wrong")
     assert result["status"] == "invalid"

@@ -147,10 +147,10 @@ class MemoryStore:
     async def close(self) -> None: ...
 
     async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
-        raise NotImplementedError
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def refuse(self, refusal: Refusal, now: float) -> None:
-        raise NotImplementedError
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def known(self, queue_ids: Iterable[str]) -> frozenset[str]:
         return frozenset(self.jobs) & frozenset(queue_ids)
@@ -229,20 +229,20 @@ class MemoryStore:
         self.log.append(f"settle {lease.queue_id}")
 
     async def unreported(self, limit: int) -> list[Record]:
-        raise NotImplementedError
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def mark_reported(self, queue_ids: Iterable[str]) -> None:
-        raise NotImplementedError
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def records(self, *, states: Iterable[JobStatus] = (), limit: int = 1000) -> list[Record]:
-        raise NotImplementedError
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def find(self, key: str) -> list[Record]:
         job = self.jobs.get(key)
         return [] if job is None else [_record(job)]
 
     async def counts(self) -> Mapping[JobStatus, int]:
-        raise NotImplementedError
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def account_states(self) -> Mapping[str, AccountState]:
         return dict(self.states)
@@ -252,7 +252,7 @@ class MemoryStore:
         self.log.append(f"state {state.name} {state.state}")
 
     async def purge(self, before: float) -> int:
-        raise NotImplementedError
+        raise AssertionError("delivery has no business with this part of the store")
 
 
 def _record(job: Job) -> Record:
