@@ -125,8 +125,7 @@ class ExchangeFailed(Exception):
 class Exchange:
     """An open, introduced and (where asked) logged-in talk; made by connect().
 
-    One transaction at a time.  A content may have the attributes dot_free (no line begins with
-    a dot) and eight_bit (octets above 127 lie beyond its first block), both False where absent.
+    One transaction at a time.
     """
 
     server: str  # "host:port" as configured
@@ -219,11 +218,8 @@ class Exchange:
             return [Outcome(Phase.MAIL, None, why)] * len(envelope.recipients)
         # Small content is read before a word is said: it goes out in one piece.
         block = b"".join(content.blocks()) if content.octets <= BLOCK_OCTETS else None
-        eight_bit = (block is not None and not block.isascii()) or getattr(
-            content, "eight_bit", False
-        )
         transaction = Transaction(
-            mail_command(envelope, content.octets, capabilities, eight_bit=eight_bit),
+            mail_command(envelope, content.octets, capabilities),
             envelope.recipients,
             utf8=envelope.smtputf8,
             limit=capabilities.recipient_limit,

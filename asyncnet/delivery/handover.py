@@ -63,7 +63,7 @@ class Handover:
         self._block = block
         self._mark = mark
         self._progress = progress
-        self._transparency = Transparency(dot_free=getattr(content, "dot_free", False))
+        self._transparency = Transparency()
         self._dot_left = False
 
     async def run(self, *, utf8: bool, rset: bool) -> None:

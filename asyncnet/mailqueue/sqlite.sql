@@ -52,6 +52,22 @@ CREATE INDEX job_finished ON job (reported, finished_at) WHERE stage = 'finished
 CREATE INDEX job_status ON job (status);
 CREATE INDEX job_job_id ON job (job_id, claimed_at) WHERE job_id IS NOT NULL;
 CREATE INDEX job_name ON job (name);
+-- The pairs of route and priority that have something waiting: each is found from the one before
+-- by two seeks, however much lies in it.
+CREATE VIEW lane AS
+WITH RECURSIVE walk (route_key, priority) AS (
+    SELECT * FROM (SELECT route_key, priority FROM job WHERE stage = 'waiting'
+                   ORDER BY route_key, priority LIMIT 1)
+    UNION ALL
+    SELECT job.route_key, job.priority FROM walk JOIN job ON job.id = coalesce(
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key = walk.route_key AND next.priority > walk.priority
+         ORDER BY next.priority LIMIT 1),
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key > walk.route_key
+         ORDER BY next.route_key, next.priority LIMIT 1))
+)
+SELECT route_key, priority FROM walk;
 CREATE TABLE recipient (
     job         INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
     position    INTEGER NOT NULL,
@@ -135,18 +151,6 @@ RETURNING id
 -- waiting, two seeks each, so a closed account costs a few seeks, however much lies in it;
 -- each open lane gives its first few in due order, and the best of all lanes are taken.  (One
 -- comparison of row values would read better, but SQLite seeks by its first column alone.)
-WITH RECURSIVE lane (route_key, priority) AS (
-    SELECT * FROM (SELECT route_key, priority FROM job WHERE stage = 'waiting'
-                   ORDER BY route_key, priority LIMIT 1)
-    UNION ALL
-    SELECT job.route_key, job.priority FROM lane JOIN job ON job.id = coalesce(
-        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
-            AND next.route_key = lane.route_key AND next.priority > lane.priority
-         ORDER BY next.priority LIMIT 1),
-        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
-            AND next.route_key > lane.route_key
-         ORDER BY next.route_key, next.priority LIMIT 1))
-)
 UPDATE job SET stage = 'leased', fence = fence + 1, dot = 0
 WHERE id IN (
     SELECT due.id
@@ -183,18 +187,6 @@ UPDATE job SET stage = 'waiting' WHERE queue_id = ?1 AND fence = ?2 AND stage = 
 -- name: next_due
 -- When the first message will be due or over: of each lane the first due time, not before
 -- its account is open.
-WITH RECURSIVE lane (route_key, priority) AS (
-    SELECT * FROM (SELECT route_key, priority FROM job WHERE stage = 'waiting'
-                   ORDER BY route_key, priority LIMIT 1)
-    UNION ALL
-    SELECT job.route_key, job.priority FROM lane JOIN job ON job.id = coalesce(
-        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
-            AND next.route_key = lane.route_key AND next.priority > lane.priority
-         ORDER BY next.priority LIMIT 1),
-        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
-            AND next.route_key > lane.route_key
-         ORDER BY next.route_key, next.priority LIMIT 1))
-)
 SELECT min(at) FROM (
     SELECT max(coalesce(account_state.until, 0),
                (SELECT min(due_at) FROM job AS front WHERE front.stage = 'waiting'

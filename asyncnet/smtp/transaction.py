@@ -45,14 +45,12 @@ def obstacle(
     return None
 
 
-def mail_command(
-    envelope: Envelope, octets: int, capabilities: Capabilities, *, eight_bit: bool
-) -> Mail:
+def mail_command(envelope: Envelope, octets: int, capabilities: Capabilities) -> Mail:
     """MAIL with the parameters that this server knows and this message needs."""
     parameters = []
     if "SIZE" in capabilities:
         parameters.append(f"SIZE={octets}")
-    if "8BITMIME" in capabilities and (eight_bit or envelope.body_8bit or envelope.smtputf8):
+    if "8BITMIME" in capabilities and (envelope.body_8bit or envelope.smtputf8):
         parameters.append("BODY=8BITMIME")
     if envelope.smtputf8:
         parameters.append("SMTPUTF8")
@@ -130,14 +128,12 @@ def _unsafe(command: Command, utf8: bool) -> str | None:
 class Transparency:
     """Doubles the dots that begin lines, block by block (RFC 5321 section 4.5.2).
 
-    dot_free declares that no line begins with one: then nothing is looked at.  A dot behind a
-    bare CR or LF is doubled, too: no such thing is in what we compose, and where it is (a
-    ready message), some servers would see the end of the content there and take what follows
+    A dot behind a bare CR or LF is doubled, too: no such thing is in what we compose, and
+    should it ever be, some servers would see the end of the content there and take what follows
     for commands ("SMTP smuggling").
     """
 
-    def __init__(self, *, dot_free: bool = False) -> None:
-        self._dot_free = dot_free
+    def __init__(self) -> None:
         self._tail = b"\r\n"  # the last two octets that went through
 
     def encode(self, block: bytes) -> bytes:
@@ -146,7 +142,7 @@ class Transparency:
             return block
         before, self._tail = self._tail, (self._tail + block[-2:])[-2:]
         # Base64 has no dot at all, and looking for one octet runs at the memory's speed.
-        if self._dot_free or b"." not in block:
+        if b"." not in block:
             return block
         stuffed = block.replace(b"\n.", b"\n..").replace(b"\r.", b"\r..")
         return b"." + stuffed if block[:1] == b"." and before[-1:] in b"\r\n" else stuffed
