@@ -53,7 +53,8 @@ CREATE INDEX job_status ON job (status);
 CREATE INDEX job_job_id ON job (job_id, claimed_at) WHERE job_id IS NOT NULL;
 CREATE INDEX job_name ON job (name);
 -- The pairs of route and priority that have something waiting: each is found from the one before
--- by two seeks, however much lies in it.
+-- by two seeks, however much lies in it, so that a closed account costs a few seeks.
+-- (One comparison of row values would read better, but SQLite seeks by its first column alone.)
 CREATE VIEW lane AS
 WITH RECURSIVE walk (route_key, priority) AS (
     SELECT * FROM (SELECT route_key, priority FROM job WHERE stage = 'waiting'
@@ -147,10 +148,8 @@ WHERE id IN (SELECT id FROM job WHERE stage = 'waiting' AND expires_at <= ?1
 RETURNING id
 
 -- name: lease_due
--- Lease due messages.  lane walks the pairs of route and priority that have something
--- waiting, two seeks each, so a closed account costs a few seeks, however much lies in it;
--- each open lane gives its first few in due order, and the best of all lanes are taken.  (One
--- comparison of row values would read better, but SQLite seeks by its first column alone.)
+-- Lease due messages: each lane whose account is open gives its first few in due order, and the
+-- best of all lanes are taken.
 UPDATE job SET stage = 'leased', fence = fence + 1, dot = 0
 WHERE id IN (
     SELECT due.id
