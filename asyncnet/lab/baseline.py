@@ -34,7 +34,7 @@ from email.utils import format_datetime, quote
 
 from asyncnet.mail.address import Mailbox
 from asyncnet.mail.envelope import Envelope, Server
-from asyncnet.mail.letter import Letter, Part
+from asyncnet.mail.letter import Letter, Part, whole_text
 from asyncnet.mail.verdict import Phase, RecipientStatus, Verdict
 
 
@@ -53,7 +53,22 @@ def send_with_stdlib(
     connection, no TLS, no login (smtplib's own exceptions are OSErrors too).  When the
     connection is lost later, smtplib cannot tell at which line: all are in doubt then.
     """
-    content = build(letter).as_bytes(policy=policy.SMTPUTF8 if envelope.smtputf8 else policy.SMTP)
+    content = build_octets(letter, envelope)
+    return send_octets_with_stdlib(
+        content, envelope, server, login=login, ca_file=ca_file, timeout_s=timeout_s
+    )
+
+
+def send_octets_with_stdlib(
+    content: bytes,
+    envelope: Envelope,
+    server: Server,
+    *,
+    login: tuple[str, str] | None = None,
+    ca_file: str | None = None,
+    timeout_s: float = 60.0,
+) -> dict[str, Verdict]:
+    """The same for a message that is made already: the very octets go, CRLF throughout."""
     smtp = _connect(server, ca_file, timeout_s)
     try:
         if login is not None:
@@ -70,12 +85,18 @@ def send_with_stdlib(
         smtp.close()
 
 
+def build_octets(letter: Letter, envelope: Envelope) -> bytes:
+    """The letter as it goes on the wire."""
+    utf8 = policy.SMTPUTF8 if envelope.smtputf8 else policy.SMTP
+    return build(letter).as_bytes(policy=utf8)
+
+
 def build(letter: Letter) -> MIMEMultipart:
     """The letter as a tree: mixed(related(alternative(bodies), images), attachments)."""
     bodies = [("plain", letter.text), ("html", letter.html)]
-    texts = [MIMEText(text, kind, "utf-8") for kind, text in bodies if text is not None]
+    texts = [MIMEText(whole_text(text), kind, "utf-8") for kind, text in bodies if text is not None]
     if letter.calendar is not None:
-        invitation = MIMEText(letter.calendar.text, "calendar", "utf-8")
+        invitation = MIMEText(whole_text(letter.calendar.text), "calendar", "utf-8")
         invitation.set_param("method", letter.calendar.method)
         texts.append(invitation)
     images = [_leaf(part, "inline") for part in letter.inline]
@@ -148,6 +169,7 @@ def _connect(server: Server, ca_file: str | None, timeout_s: float) -> smtplib.S
 def _hand_over(smtp: smtplib.SMTP, envelope: Envelope, content: bytes) -> dict[str, Verdict]:
     """One transaction.  sendmail does not give the accepting reply away: "OK" stands for it."""
     options = ["SMTPUTF8"] if envelope.smtputf8 else []
+    options += ["BODY=8BITMIME"] if envelope.body_8bit else []
     refused: dict[str, tuple[int, bytes]] = {}
     others = Verdict(RecipientStatus.ACCEPTED, 250, phase=Phase.DOT, text="OK")
     try:
@@ -157,6 +179,8 @@ def _hand_over(smtp: smtplib.SMTP, envelope: Envelope, content: bytes) -> dict[s
         others = _refusal(*list(refused.values())[-1], Phase.RCPT)  # 421 came before their turn
     except smtplib.SMTPSenderRefused as error:
         others = _refusal(error.smtp_code, error.smtp_error, Phase.MAIL)
+    except smtplib.SMTPNotSupportedError as error:  # SMTPUTF8, known before a word is said
+        others = Verdict(RecipientStatus.REJECTED, phase=Phase.MAIL, text=str(error))
     except smtplib.SMTPDataError as error:
         others = _refusal(error.smtp_code, error.smtp_error, Phase.DOT)
     return {

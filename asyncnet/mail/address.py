@@ -7,7 +7,7 @@ Every pattern is linear: possessive, or applied to at most MAX_MAILBOX_CHARACTER
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 MAX_LOCAL_OCTETS = 64  # RFC 5321 section 4.5.3.1.1
@@ -30,8 +30,8 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-"  # RFC 5322 section 3.2.3, RFC 6532
 # What nearly every address is; it is only a short cut, and what it does not know is read below.
 _FREQUENT = re.compile(
-    r"(?:([A-Za-z0-9'._-]++(?: [A-Za-z0-9'._-]++)*+) <(?=[^>]*+>\Z))?"
-    r"([A-Za-z0-9._+-]++)@([A-Za-z0-9.-]++)>?"
+    r"(?:([A-Za-z0-9'._-]++(?: [A-Za-z0-9'._-]++)*+) <)?"
+    r"([A-Za-z0-9._+-]++)@([A-Za-z0-9.-]++)(?(1)>)"
 )
 _ASCII_DOT_ATOM = re.compile(r"[A-Za-z0-9_+-]{1,64}+(?:\.[A-Za-z0-9_+-]{1,64}+)*+")
 _DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+")
@@ -61,35 +61,34 @@ class AddressError(ValueError):
 class Mailbox:
     """A display name (may be "") and an address, local part and domain as the writer gave them.
 
-    There is no bad Mailbox: making one raises AddressError.
+    There is no bad Mailbox: making one raises AddressError.  addr_spec is local@domain for the
+    envelope and the header, with the domain as A-labels (RFC 5890).
     """
 
     name: str
     local: str
     domain: str
+    addr_spec: str = field(init=False, repr=False, compare=False)  # kept: it is asked for often
 
     def __post_init__(self) -> None:
-        if not (self.name.isascii() and self.name.isprintable()):
-            _refuse_unsafe(self.name)
-        if len(self.name) > MAX_NAME_CHARACTERS:
+        name, local = self.name, self.local
+        if not (name.isascii() and name.isprintable()):
+            _refuse_unsafe(name)
+        if len(name) > MAX_NAME_CHARACTERS:
             raise AddressError(f"has a name of more than {MAX_NAME_CHARACTERS} characters")
-        _check_local(self.local)
-        local_octets = len(self.local) if self.local.isascii() else len(self.local.encode())
-        path_octets = local_octets + 1 + len(_domain_octets(self.domain))
-        if path_octets > MAX_PATH_OCTETS:
+        if not (_ASCII_DOT_ATOM.fullmatch(local) and len(local) <= MAX_LOCAL_OCTETS):
+            _check_local(local)
+        addr_spec = f"{local}@{_domain_octets(self.domain)}"
+        if (octets := len(addr_spec.encode())) > MAX_PATH_OCTETS:
             raise AddressError(
-                f"has an address of {path_octets} octets, and the limit is {MAX_PATH_OCTETS}"
+                f"has an address of {octets} octets, and the limit is {MAX_PATH_OCTETS}"
             )
+        object.__setattr__(self, "addr_spec", addr_spec)
 
     @property
     def needs_smtputf8(self) -> bool:
         """Whether only SMTPUTF8 can carry it: the local part is not ASCII (RFC 6531)."""
         return not self.local.isascii()
-
-    @property
-    def addr_spec(self) -> str:
-        """local@domain for the envelope and the header: domain as A-labels (RFC 5890)."""
-        return f"{self.local}@{_domain_octets(self.domain)}"
 
 
 def parse_mailbox(text: str) -> Mailbox:
@@ -101,8 +100,8 @@ def parse_mailbox(text: str) -> Mailbox:
     """
     if len(text) > MAX_MAILBOX_CHARACTERS:
         raise AddressError(f"is no address: it has {len(text)} characters", RIGHT_WITH_NAME)
-    if (found := _FREQUENT.fullmatch(text)) and (found[1] or text[-1] != ">"):
-        return Mailbox(found[1] or "", found[2], found[3])
+    if found := _FREQUENT.fullmatch(text):
+        return Mailbox(*found.groups(""))
     _refuse_unsafe(text)
     text = text.strip()
     opening = _first_angle(text)
@@ -188,8 +187,6 @@ def _divide(address: str) -> tuple[str, str]:
 
 
 def _check_local(local: str) -> None:
-    if len(local) <= MAX_LOCAL_OCTETS and _ASCII_DOT_ATOM.fullmatch(local):
-        return
     _refuse_unsafe(local)
     if len(local) > MAX_LOCAL_OCTETS or len(local.encode()) > MAX_LOCAL_OCTETS:
         raise AddressError(

@@ -7,7 +7,7 @@ same octets.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from asyncnet.mail.address import Mailbox
 
@@ -48,6 +48,18 @@ class Octets:
             yield self.data[start : start + BLOCK_OCTETS]
 
 
+Body = str | Content
+"""A text for reading; a long one as UTF-8 without byte order mark, line ends of any kind."""
+
+
+def whole_text(body: Body) -> str:
+    """The body in memory, for readers that cannot take it in blocks.
+
+    Raises what content.blocks() raises.
+    """
+    return body if isinstance(body, str) else b"".join(body.blocks()).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A file that goes along: an attachment, or an inline image when cid is given.
@@ -67,16 +79,16 @@ class Calendar:
     """An invitation: iCalendar text and its method, "REQUEST" for instance (RFC 6047)."""
 
     method: str
-    text: str
+    text: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """Everything that compose needs.  bcc is absent: it lives in the envelope alone.
 
     date carries an offset.  message_id bears its angle brackets.  boundary_seed makes the
     boundaries unique: the same seed gives the same octets.  headers are further fields in
-    their order, unstructured text, reserved names excluded by the reader.
+    their order, unstructured text, reserved names excluded by the reader.  A tuple, since with
+    so many fields a dataclass takes as long to make as a small message to compose.
     """
 
     from_: Mailbox
@@ -88,8 +100,8 @@ class Letter:
     to: tuple[Mailbox, ...] = ()
     cc: tuple[Mailbox, ...] = ()
     subject: str | None = None
-    text: str | None = None
-    html: str | None = None
+    text: Body | None = None
+    html: Body | None = None
     calendar: Calendar | None = None
     inline: tuple[Part, ...] = ()
     attachments: tuple[Part, ...] = ()

@@ -30,7 +30,7 @@ _ROWS = struct.Struct("76s" * 64)
 
 # What 7bit may be here.  Controls are legal in it and not safe in the world: form feeds and
 # escapes get dropped or change a line.  "--=_" could be taken for a boundary.
-_PLAIN_LINES = re.compile(rb"(?:(?!\.|From |--=_)[\t -~]{0,%d}+\n)*+" % MAX_LINE_OCTETS)
+PLAIN_LINES = re.compile(rb"(?:(?!\.|From |--=_)[\t -~]{0,%d}+\n)*+" % MAX_LINE_OCTETS)
 _LITERAL = bytes({*b"\t\n", *range(0x20, 0x7F)} - {*b"="})  # what quoted-printable leaves alone
 _BAD_STARTS = (b".", b"From ")
 _LINE_TO_MEND = re.compile(
@@ -54,18 +54,20 @@ def encode_text(text: str) -> tuple[TransferEncoding, bytes]:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         raise UnsafeText("text", f"half of a character, U+{code:04X}") from error
-    if _PLAIN_LINES.fullmatch(octets):
+    if PLAIN_LINES.fullmatch(octets):
         return "7bit", octets.replace(b"\n", b"\r\n")
-    base64_size = base64_octets(len(octets) + octets.count(b"\n"))
-    if _quoted_printable_at_least(octets) <= base64_size:
+    lines = octets.count(b"\n")
+    base64_size = base64_octets(len(octets) + lines)
+    if len(octets) + lines + 2 * escapes(octets) <= base64_size:
         quoted = quoted_printable(octets)
         if len(quoted) <= base64_size:
             return "quoted-printable", quoted
     return "base64", base64_rows(octets.replace(b"\n", b"\r\n"))
 
 
-def _quoted_printable_at_least(octets: bytes) -> int:
-    return len(octets) + octets.count(b"\n") + 2 * len(octets.translate(None, _LITERAL))
+def escapes(octets: bytes) -> int:
+    """How many octets, at least, quoted-printable writes as =XX."""
+    return len(octets.translate(None, _LITERAL))
 
 
 def quoted_printable(octets: bytes) -> bytes:
@@ -73,7 +75,11 @@ def quoted_printable(octets: bytes) -> bytes:
 
     octets holds no CR.
     """
-    quoted = binascii.b2a_qp(octets, istext=True)
+    return mended(binascii.b2a_qp(octets, istext=True)).replace(b"\n", b"\r\n")
+
+
+def mended(quoted: bytes) -> bytes:
+    """What b2a_qp gave for whole lines, with all promises kept."""
     # b2a_qp guards a lone dot only, and makes lines of up to 78 where a blank ends them.
     if (
         quoted.startswith(_BAD_STARTS)
@@ -81,8 +87,8 @@ def quoted_printable(octets: bytes) -> bytes:
         or b"=20\n" in quoted
         or b"=09\n" in quoted
     ):
-        quoted = _LINE_TO_MEND.sub(_mend, quoted)
-    return quoted.replace(b"\n", b"\r\n")
+        return _LINE_TO_MEND.sub(_mend, quoted)
+    return quoted
 
 
 def _mend(found: re.Match[bytes]) -> bytes:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from asyncnet.mail.letter import Calendar, Part
-from asyncnet.mime.encoding import Base64, TransferEncoding, encode_text
+from asyncnet.mail.letter import Body, Calendar, Content, Part
+from asyncnet.mime.encoding import Base64, TransferEncoding
 from asyncnet.mime.errors import UnsafeText
 from asyncnet.mime.header import field, is_cid
+from asyncnet.mime.long_text import encode_body
 from asyncnet.mime.parameter import filename_words, name_words
 
 MultipartSubtype = Literal["mixed", "alternative", "related"]
@@ -23,12 +24,15 @@ UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An entity without parts.  fields are its Content- lines, each with CRLF."""
+    """An entity without parts.  fields are its Content- lines, each with CRLF.
+
+    body is encoded, or a content that encodes while it is read.
+    """
 
     media_type: str
     encoding: TransferEncoding
     fields: str
-    body: bytes | Base64
+    body: bytes | Content
     name: str | None = None
 
 
@@ -59,9 +63,9 @@ _TEXT_FIELDS: dict[tuple[TextSubtype, TransferEncoding], str] = {
 }
 
 
-def text_entity(subtype: TextSubtype, text: str) -> Leaf:
-    """A body for reading.  Raises UnsafeText on a lone surrogate."""
-    encoding, body = encode_text(text)
+def text_entity(subtype: TextSubtype, text: Body) -> Leaf:
+    """A body for reading.  Raises UnsafeText on a lone surrogate, or what its blocks raise."""
+    encoding, body = encode_body(text)
     return Leaf(f"text/{subtype}", encoding, _TEXT_FIELDS[subtype, encoding], body)
 
 
@@ -69,11 +73,12 @@ def calendar_entity(calendar: Calendar) -> Leaf:
     """An invitation to be answered from the mail program (RFC 6047 section 2.4).
 
     Its method stands in the type too: programs that find none there show the text alone.
-    Raises UnsafeText on a method that is none, or on a lone surrogate.
+    Raises UnsafeText on a method that is none, or on a lone surrogate, or what its text's
+    blocks raise.
     """
     if not _CALENDAR_METHOD.fullmatch(calendar.method):
         raise UnsafeText("calendar", "has a method that is none: write REQUEST, for instance")
-    encoding, body = encode_text(calendar.text)
+    encoding, body = encode_body(calendar.text)
     words = ("text/calendar;", f"method={calendar.method.upper()};", "charset=utf-8")
     fields = field("Content-Type", words) + field("Content-Transfer-Encoding", (encoding,))
     return Leaf("text/calendar", encoding, fields, body)
@@ -126,7 +131,7 @@ def multipart_entity(
     return Multipart(f"multipart/{subtype}", boundary, field("Content-Type", words), parts)
 
 
-def pieces(entity: Entity) -> Iterator[bytes | Base64]:
+def pieces(entity: Entity) -> Iterator[bytes | Content]:
     """The octets of the entity, fields included, as literal octets and content to be encoded.
 
     The last line ends with CRLF.  Every part is followed by CRLF and its delimiter; that CRLF

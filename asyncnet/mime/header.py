@@ -1,9 +1,10 @@
 """Header fields: words in, folded lines out (RFC 5322 section 2.2, RFC 2047).  No I/O.
 
-Only field() and, for many at once, plain_fields() make header lines.  Whatever was checked
-before, they take nothing but printable ASCII, so CR LF can come from their folding alone and no
-value can begin a field, a part or a command.  (Letters of non-ASCII local parts excepted,
-which RFC 6532 puts into the field as they are: printable as well, so no line end either.)
+Only field() and, for the most frequent header as a whole, plain_header() make header lines.
+Whatever was checked before, they take nothing but printable ASCII, so CR LF can come from their
+folding alone and no value can begin a field, a part or a command.  (Letters of non-ASCII local
+parts excepted, which RFC 6532 puts into the field as they are: printable as well, so no line
+end either.)
 """
 
 import re
@@ -33,7 +34,21 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?: [A-Za-z0-9!#$%&'*+/=?^
 _CID = re.compile(r"[!-;=?-~]{1,200}")  # what may stand between < and >
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
 
-# What compose writes in every message: known to be names, which saves a twentieth of its time.
+# No "=" in what would be encoded if it had "=?"; no colon and no quote, as _bare() has it.
+_PLAIN_WORDS = "[!-<>-~]++(?: [!-<>-~]++)*+"
+_PLAIN_ATOMS = "[A-Za-z0-9!#$%&'*+/?^_`{|}~-]++(?: [A-Za-z0-9!#$%&'*+/?^_`{|}~-]++)*+"
+_PLAIN_MAILBOX = rf"(?:{_PLAIN_ATOMS} <[!#-9;=?-~]++>|[!#-9;=?-~]++)"
+_NOT_FOLDED = rf"(?=.{{1,{FOLD_OCTETS - len('Subject: ')}}}\r)"
+_PLAIN_HEADER = re.compile(
+    rf"Date: [ -~]{{1,40}}+\r\n"
+    rf"From: {_NOT_FOLDED}{_PLAIN_MAILBOX}\r\n"
+    rf"To: {_NOT_FOLDED}{_PLAIN_MAILBOX}\r\n"
+    rf"Subject: {_NOT_FOLDED}{_PLAIN_WORDS}\r\n"
+    rf"Message-ID: {_MESSAGE_ID.pattern}\r\n"
+    r"MIME-Version: 1\.0\r\n"
+)
+
+# What compose writes itself is known to be names, which saves a twentieth of its time.
 _OWN_NAMES = frozenset({"Date", "From", "To", "Cc", "Subject", "Message-ID"})
 # compose writes these itself, or they belong to the envelope or to those who carry the mail.
 _RESERVED = frozenset(
@@ -106,20 +121,23 @@ def field(name: str, words: Sequence[str], *, utf8: bool = False) -> str:
     return _fold(name, words, limit)
 
 
-def plain_fields(lines: Sequence[str]) -> str | None:
-    """Fields in one go, "Name: value" each, where none needs folding or encoding; else None.
+def plain_header(
+    date: str, sender: Mailbox, recipient: Mailbox, subject: str, message_id: str
+) -> str | None:
+    """The six fields of a letter with nothing to fold, quote or encode; else None.
 
-    The names are the caller's own.  One check of all values instead of one of each: this is
-    what most headers are, and it takes a third of the time.
+    What most letters have, in a third of the time: written first and then checked as a whole,
+    for no value with a line end of its own could leave just these six lines.
     """
-    checked = "".join(lines)
-    if not (checked.isprintable() and checked.isascii()) or "=?" in checked:
-        return None
-    written = "\r\n".join(lines) + "\r\n"
-    # A doubled blank, or one at an end, would be lost: such a value is encoded.
-    if "  " in checked or " \r" in written or max(map(len, lines)) > FOLD_OCTETS:
-        return None
-    return written
+    written = (
+        f"Date: {date}\r\nFrom: {_plain_mailbox(sender)}\r\nTo: {_plain_mailbox(recipient)}\r\n"
+        f"Subject: {subject}\r\nMessage-ID: {message_id}\r\nMIME-Version: 1.0\r\n"
+    )
+    return written if _PLAIN_HEADER.fullmatch(written) else None
+
+
+def _plain_mailbox(mailbox: Mailbox) -> str:
+    return f"{mailbox.name} <{mailbox.addr_spec}>" if mailbox.name else mailbox.addr_spec
 
 
 def _fold(name: str, words: Sequence[str], limit: int) -> str:
@@ -215,15 +233,6 @@ def _phrase(name: str, room: int) -> Sequence[str]:
         if len(escaped) <= _MAX_QUOTED_CHARACTERS:
             return (f'"{escaped}"',)
     return encoded_words(name, room)
-
-
-def plain_mailbox(mailbox: Mailbox) -> str | None:
-    """The mailbox where it is written as it is read, for plain_fields(); else None."""
-    if not mailbox.name:
-        return _bare(mailbox)
-    if _ATOMS.fullmatch(mailbox.name):
-        return f"{mailbox.name} <{mailbox.addr_spec}>"
-    return None
 
 
 def mailboxes_field(name: str, mailboxes: Sequence[Mailbox]) -> str:

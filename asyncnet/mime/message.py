@@ -17,8 +17,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asyncnet.mail.letter import BLOCK_OCTETS, Letter
-from asyncnet.mime.encoding import Base64
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, Letter
 from asyncnet.mime.entity import (
     Entity,
     Leaf,
@@ -37,8 +36,7 @@ from asyncnet.mime.header import (
     is_reserved,
     is_single,
     mailboxes_field,
-    plain_fields,
-    plain_mailbox,
+    plain_header,
     text_field,
 )
 
@@ -59,16 +57,21 @@ class Message:
     octets: int
     root: Entity
     needs_smtputf8: bool
-    pieces: tuple[bytes | Base64, ...]
+    pieces: tuple[bytes | Content, ...]
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the message in few blocks, none above 128 KiB; lines may go on in the next.
 
         Small pieces are put together, so that a small message is one block.  Raises
-        ContentError when an attachment is not what it was; the message is void then.
+        ContentError when an attachment or a long body is not what it was; the message is void
+        then.
         """
         if self.octets <= BLOCK_OCTETS:
-            yield b"".join(self._raw_blocks())
+            only = self.pieces[0]
+            if len(self.pieces) == 1 and isinstance(only, bytes):
+                yield only
+            else:
+                yield b"".join(self._raw_blocks())
             return
         held: list[bytes] = []
         held_octets = 0
@@ -86,7 +89,7 @@ class Message:
 
     def _raw_blocks(self) -> Iterator[bytes]:
         for piece in self.pieces:
-            if isinstance(piece, Base64):
+            if not isinstance(piece, bytes):
                 yield from piece.blocks()
             elif len(piece) <= BLOCK_OCTETS:
                 yield piece
@@ -101,23 +104,24 @@ def message_id(queue_id: str, domain: str) -> str:
 
 
 def compose(letter: Letter) -> Message:
-    """The letter's message.  Reads no attachment; blocks() does.
+    """The letter's message.  Reads no attachment; blocks() does.  Of a long body nothing is kept.
 
-    Raises UnsafeText where a text cannot be written into its field or body.
+    Raises UnsafeText where a text cannot be written into its field or body, and what a body's
+    blocks() raise.
     """
     header = _header(letter).encode()
     root = _body(letter)
     if isinstance(root, Leaf) and isinstance(root.body, bytes) and len(root.body) < BLOCK_OCTETS:
         small = b"".join((header, root.fields.encode("ascii"), b"\r\n", root.body))
         return Message(len(small), root, not header.isascii(), (small,))
-    parts: list[bytes | Base64] = []
+    parts: list[bytes | Content] = []
     literal, octets = [header], len(header)
     for piece in pieces(root):
-        if isinstance(piece, Base64):
+        if not isinstance(piece, bytes):
             octets += piece.octets
         else:
             octets += len(piece)
-            if len(piece) < BLOCK_OCTETS:  # a long text is not copied once more
+            if len(piece) < BLOCK_OCTETS:  # a longer text is not copied once more
                 literal.append(piece)
                 continue
         parts += (b"".join(literal), piece)
@@ -128,36 +132,20 @@ def compose(letter: Letter) -> Message:
 
 
 def _header(letter: Letter) -> str:
+    date = format_date(letter.date)
+    subject, others = letter.subject, letter.sender or letter.reply_to or letter.cc
+    if len(letter.to) == 1 and subject and subject.isascii() and not (others or letter.headers):
+        header = plain_header(date, letter.from_, letter.to[0], subject, letter.message_id)
+        if header is not None:
+            return header
+    return _any_header(letter, date)
+
+
+def _any_header(letter: Letter, date: str) -> str:
     if not is_message_id(letter.message_id):
         raise UnsafeText("Message-ID", "is none: write <unique@example.org>")
-    return _plain_header(letter) or _any_header(letter)
-
-
-def _plain_header(letter: Letter) -> str | None:
-    """The header of the most frequent letter: one sender, one recipient, nothing to encode.
-
-    The same octets as _any_header's.  None where the letter is another.
-    """
-    if letter.sender or letter.reply_to or letter.cc or letter.headers or len(letter.to) != 1:
-        return None
-    sender, recipient = plain_mailbox(letter.from_), plain_mailbox(letter.to[0])
-    if sender is None or recipient is None or not letter.subject:
-        return None
-    return plain_fields(
-        (
-            f"Date: {format_date(letter.date)}",
-            f"From: {sender}",
-            f"To: {recipient}",
-            f"Subject: {letter.subject}",
-            f"Message-ID: {letter.message_id}",
-            "MIME-Version: 1.0",
-        )
-    )
-
-
-def _any_header(letter: Letter) -> str:
     lines = [
-        field("Date", (format_date(letter.date),)),
+        field("Date", (date,)),
         mailboxes_field("From", (letter.from_,)),
     ]
     # RFC 5322 section 3.6.2: no Sender where it is the author.

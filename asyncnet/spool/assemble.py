@@ -87,12 +87,12 @@ def assemble(job: Job, rules: Rules, *, owner: int, now: float, seed: str) -> As
     if isinstance(route, Problem):
         work.refuse(route)
         route = Route()
-    text, calendar, images = work.text(), work.calendar(), work.html()
+    text, calendar, html = work.text(), work.calendar(), work.html()
     inline, attachments = work.inline_parts(), work.attachments()
     if work.problems:
         kind = FilesMissing if work.only_missing else JobRefused
         raise kind(tuple(work.problems))
-    work.warn_of_images(images)
+    work.warn_of_images(html[1] if html else None)
     letter = Letter(
         from_=job.from_,
         date=job.date or datetime.fromtimestamp(int(now), UTC),
@@ -104,7 +104,7 @@ def assemble(job: Job, rules: Rules, *, owner: int, now: float, seed: str) -> As
         cc=job.cc,
         subject=job.subject,
         text=text,
-        html=images.html if images else None,
+        html=html[0] if html else None,
         calendar=calendar,
         inline=tuple(part for part in inline if part is not None),
         attachments=tuple(part for part in attachments if part is not None),

@@ -142,27 +142,6 @@ class AllowedFolders:
             )
 
 
-def read_text(content: FileContent) -> str:
-    """The whole file as text; it must be UTF-8, a byte order mark is dropped.
-
-    Raises FileRefused, ContentError or, for a local fault, OSError.
-    """
-    octets = b"".join(content.blocks())
-    if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise FileRefused("the file is UTF-16", "save it as UTF-8")
-    try:
-        text = octets.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = octets.count(b"\n", 0, error.start) + 1
-        wrong = octets[error.start]
-        raise FileRefused(
-            f"octet 0x{wrong:02X} on line {line} of the file is not UTF-8", "save it as UTF-8"
-        ) from None
-    if "\0" in text:
-        raise FileRefused("the file holds the character U+0000", "it is no text; attach it")
-    return text
-
-
 def _walk(folder: Path, parts: Sequence[str]) -> int:
     """A descriptor of the file, reached from folder by real folders alone.  Raises OSError."""
     # The folder itself is the administrator's choice and may be a link.

@@ -4,20 +4,21 @@ Nothing is raised for a file: all that is wrong with all of them is told at once
 """
 
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
-from asyncnet.mail.letter import Calendar, Content, ContentError, Octets, Part
+from asyncnet.mail.letter import Body, Calendar, Content, ContentError, Octets, Part
 from asyncnet.mail.problem import Problem
 from asyncnet.spool.document import shown
-from asyncnet.spool.errors import FileRefused
+from asyncnet.spool.errors import MAX_PROBLEMS, FileRefused
 from asyncnet.spool.file_names import safe_name
-from asyncnet.spool.files import AllowedFolders, FileContent, read_text
-from asyncnet.spool.html_images import Images, embed_images
+from asyncnet.spool.files import AllowedFolders, FileContent
+from asyncnet.spool.html_images import MAX_EDITS, MAX_TOLD, Images, ImageScan, edited, images_of
 from asyncnet.spool.job import Job
 from asyncnet.spool.job_files import Attachment, FileSource
+from asyncnet.spool.long_runs import utf8_octets
 from asyncnet.spool.media_types import OCTETS, media_type_of_content, media_type_of_name
-
-MAX_BODY_OCTETS = 10_000_000  # a body is held in memory whole, other than attachments
+from asyncnet.spool.text_file import Edited, read_body
 
 _CALENDAR_METHOD = re.compile(r"^METHOD(?:;[^:\r\n]*+)?:([^\r\n]*+)", re.IGNORECASE | re.MULTILINE)
 
@@ -38,36 +39,52 @@ class LetterFiles:
         self._seed = seed
         self._embedded: dict[str, Part] = {}  # by path, images that the html shows by src
 
-    def text(self) -> str | None:
+    def text(self) -> Body | None:
         return self._body(self._job.text_file) if self._job.text_file else self._job.text
 
-    def html(self) -> Images | None:
+    def html(self) -> tuple[Body, Images] | None:
         """The HTML body, its local images taken along."""
-        source = self._job.html_file
-        text = self._body(source) if source else self._job.html
-        if text is None:
-            return None
         for entry in self._job.inline:
             if isinstance(entry.source, FileSource) and entry.cid is not None:
                 self._embedded.setdefault(entry.source.path, Part(Octets(b""), "", None, entry.cid))
-        return embed_images(text, self._embed)
+        scan = ImageScan(self._embed, utf8_octets)
+        source = self._job.html_file
+        body = self._body(source, scan.receive) if source else self._job.html
+        if body is None:
+            return None
+        if isinstance(body, str):
+            images = images_of(body, self._embed)
+            body = edited(body, images.edits)
+        else:
+            images = scan.end()
+            octets = ((start, end, new.encode()) for start, end, new in images.edits)
+            body = Edited(body, tuple(octets)) if images.edits else body
+        if images.too_many:
+            problem = f"shows local images in more than {MAX_EDITS:,} places"
+            self.refuse(self._html_place().problem(problem, "attach it"))
+        return body, images
+
+    def _html_place(self, path: str = "") -> FileSource:
+        key = "html_file" if self._job.html_file else "html"
+        return FileSource(path, key, *self._job.places[key])
 
     def _embed(self, path: str) -> str | None:
         """The content id of a local image, looked for beside the HTML file first."""
         known = self._embedded.get(path)
         if known is not None:
             return known.cid
-        key = "html_file" if self._job.html_file else "html"
-        line, column = self._job.places[key]
-        beside = path
+        if len(self.problems) >= MAX_PROBLEMS:
+            return None  # refused already; more would not be told
+        source = self._html_place(path)
         if self._job.html_file:
             beside = str(PurePosixPath(self._job.html_file.path).parent / path)
-        content = self._open(FileSource(beside, key, line, column), path)
+            source = self._html_place(beside)
+        content = self._open(source, path)
         if content is None:
             return None
         cid = f"image{len(self._embedded) + 1}.{self._seed}"
         name = self._name(content.name)
-        media_type = self._media_type(name, content, FileSource(beside, key, line, column))
+        media_type = self._media_type(name, content, source)
         self._embedded[path] = Part(content, media_type, name, cid)
         return cid
 
@@ -114,11 +131,18 @@ class LetterFiles:
         """The invitation; the file's own method must be the job's (RFC 6047 section 2.4)."""
         if self._job.calendar is None:
             return None
-        text = self._body(self._job.calendar.source)
+        beginning = ""
+
+        def keep(part: str) -> None:
+            # Enough of a long one: METHOD stands before all components (RFC 5545 section 3.6).
+            nonlocal beginning
+            beginning = beginning or part
+
+        text = self._body(self._job.calendar.source, keep)
         if text is None:
             return None
         method = self._job.calendar.method
-        found = _CALENDAR_METHOD.search(text)
+        found = _CALENDAR_METHOD.search(text if isinstance(text, str) else beginning)
         if found is None:
             self.warnings.append(f"calendar: the file has no METHOD; programs expect {method}")
         elif found[1].strip().upper() != method:
@@ -141,27 +165,21 @@ class LetterFiles:
             )
         for url in images.unusable:
             self.warnings.append(f"html: an image that nobody else can open: {shown(url)}")
+        if MAX_TOLD in (len(images.remote), len(images.unusable)):
+            self.warnings.append("html: there may be more such images, which are not told")
         new = {part.cid for part in self._embedded.values()}
         for cid in sorted(images.cids - defined - new):
             self.warnings.append(f"html: cid:{shown(cid)} is shown, but inline does not define it")
         for cid in sorted({cid for cid in defined if cid} - images.cids):
             self.warnings.append(f"inline.{cid}: html does not show it")
 
-    def _body(self, source: FileSource) -> str | None:
+    def _body(self, source: FileSource, take: Callable[[str], object] | None = None) -> Body | None:
+        """The judged text; None when a problem was noted.  take is given that of a long one."""
         content = self._open(source)
         if content is None:
             return None
-        if content.octets > MAX_BODY_OCTETS:
-            self.refuse(
-                source.problem(
-                    f"the file has {content.octets:,} octets; a body has at most "
-                    f"{MAX_BODY_OCTETS:,}",
-                    "attach it",
-                )
-            )
-            return None
         try:
-            return read_text(content)
+            return read_body(content, take)
         except FileRefused as error:
             self.refuse(source.problem(error.problem, error.suggestion))
         except ContentError as error:

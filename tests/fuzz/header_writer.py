@@ -18,21 +18,21 @@ from tests.mime.reading import assert_fit_to_send
 from tests.mime.said import differences, structure_said
 
 PLACES: list[Callable[[str], Letter]] = [
-    lambda text: replace(PLAIN, subject=text),
-    lambda text: replace(PLAIN, headers=(("X-Note", text),)),
-    lambda text: replace(PLAIN, headers=(("X-Note", text[:40]), (text[40:], "x"))),
-    lambda text: replace(PLAIN, from_=Mailbox(text, "a", "example.org")),
-    lambda text: replace(PLAIN, cc=(Mailbox(text, "a", "example.org"),) * 3),
-    lambda text: replace(PLAIN, to=(Mailbox("", text, "example.org"),)),
-    lambda text: replace(PLAIN, to=(Mailbox("Zoë", "a", text),)),
-    lambda text: replace(PLAIN, attachments=(replace(PDF, name=text),)),
-    lambda text: replace(PLAIN, attachments=(Part(Octets(b"x"), text, text),)),
-    lambda text: replace(PLAIN, text=None, html=HTML, inline=(replace(PNG, name=text),)),
-    lambda text: replace(PLAIN, text=None, html=HTML, inline=(replace(PNG, cid=text),)),
-    lambda text: replace(PLAIN, calendar=Calendar(text, "x")),
-    lambda text: replace(PLAIN, message_id=text),
-    lambda text: replace(PLAIN, boundary_seed=text, html="x"),
-    lambda text: replace(PLAIN, text=text),
+    lambda text: PLAIN._replace(subject=text),
+    lambda text: PLAIN._replace(headers=(("X-Note", text),)),
+    lambda text: PLAIN._replace(headers=(("X-Note", text[:40]), (text[40:], "x"))),
+    lambda text: PLAIN._replace(from_=Mailbox(text, "a", "example.org")),
+    lambda text: PLAIN._replace(cc=(Mailbox(text, "a", "example.org"),) * 3),
+    lambda text: PLAIN._replace(to=(Mailbox("", text, "example.org"),)),
+    lambda text: PLAIN._replace(to=(Mailbox("Zoë", "a", text),)),
+    lambda text: PLAIN._replace(attachments=(replace(PDF, name=text),)),
+    lambda text: PLAIN._replace(attachments=(Part(Octets(b"x"), text, text),)),
+    lambda text: PLAIN._replace(text=None, html=HTML, inline=(replace(PNG, name=text),)),
+    lambda text: PLAIN._replace(text=None, html=HTML, inline=(replace(PNG, cid=text),)),
+    lambda text: PLAIN._replace(calendar=Calendar(text, "x")),
+    lambda text: PLAIN._replace(message_id=text),
+    lambda text: PLAIN._replace(boundary_seed=text, html="x"),
+    lambda text: PLAIN._replace(text=text),
 ]
 # Written exactly, and the standard library reads them back exactly, whatever they are.
 EXACT = {0, 1, 3, 4, 7, 9, 11, 13, 14}

@@ -1,7 +1,6 @@
 """The yardstick: its mails arrive, and its structure is what the docstring says."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +9,7 @@ from asyncnet.lab.baseline import build, send_with_stdlib
 from asyncnet.lab.sink import Sink
 from asyncnet.mail.address import Mailbox
 from asyncnet.mail.envelope import Envelope, Server, TlsMode
-from asyncnet.mail.letter import Calendar, Letter, Octets, Part
+from asyncnet.mail.letter import Calendar, Letter, Octets, Part, whole_text
 from asyncnet.mail.verdict import Phase, RecipientStatus, Verdict
 from tests.lab.conftest import StartSink, Tls
 from tests.support.maildir import read_maildir
@@ -105,7 +104,7 @@ async def test_fields_and_files_come_back_as_they_were(start_sink: StartSink) ->
 
 async def test_a_text_alone_needs_no_alternative(start_sink: StartSink) -> None:
     sink = await start_sink()
-    await send(sink, replace(LETTER, html=None, inline=(), attachments=()))
+    await send(sink, LETTER._replace(html=None, inline=(), attachments=()))
     message = read_maildir(sink.maildir)[0].message
     assert [part.get_content_type() for part in message.walk()] == [
         "multipart/mixed",
@@ -137,7 +136,7 @@ async def test_a_wrong_password_is_an_oserror(start_sink: StartSink) -> None:
 
 async def test_smtputf8_carries_a_local_part_that_is_not_ascii(start_sink: StartSink) -> None:
     sink = await start_sink()
-    letter = replace(LETTER, to=(Mailbox("", "用户", "example.com"),), cc=())
+    letter = LETTER._replace(to=(Mailbox("", "用户", "example.com"),), cc=())
     await send(sink, letter, Envelope("ada@example.org", ("用户@example.com",), smtputf8=True))
     (mail,) = read_maildir(sink.maildir)
     assert (mail.protocol, mail.recipients) == ("UTF8SMTP", ("用户@example.com",))
@@ -193,7 +192,7 @@ async def test_an_answer_lost_after_the_last_dot_is_in_doubt(start_sink: StartSi
 
 def test_an_invitation_stands_beside_text_and_html() -> None:
     invitation = Calendar("CANCEL", "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
-    tree = build(replace(LETTER, calendar=invitation))
+    tree = build(LETTER._replace(calendar=invitation))
     (part,) = [it for it in tree.walk() if it.get_content_type() == "text/calendar"]
     assert part.get_param("method") == "CANCEL"
-    assert part.get_payload(decode=True) == invitation.text.encode()
+    assert part.get_payload(decode=True) == whole_text(invitation.text).encode()

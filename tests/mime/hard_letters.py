@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asyncnet.mail.address import Mailbox, parse_mailbox
-from asyncnet.mail.letter import Calendar, Letter, Octets, Part
+from asyncnet.mail.letter import Calendar, Letter, Octets, Part, whole_text
 from tests.mime.hard_values import (
     ADDRESSES,
     CONTENTS,
@@ -38,7 +38,7 @@ class HardLetter:
 
 
 def row(name: str, structure: str = "text/plain", **changes: Any) -> HardLetter:
-    return HardLetter(name, replace(PLAIN, **changes), structure)
+    return HardLetter(name, PLAIN._replace(**changes), structure)
 
 
 def with_file(name: str, part: Part) -> HardLetter:
@@ -102,7 +102,8 @@ STRUCTURES = [
         "alternative(text/html text/calendar)", text=None, html=HTML, calendar=INVITATION),
     row("an invitation with its file",
         "mixed(alternative(text/plain text/calendar) application/ics)", calendar=INVITATION,
-        attachments=(Part(Octets(INVITATION.text.encode()), "application/ics", "invite.ics"),)),
+        attachments=(
+            Part(Octets(whole_text(INVITATION.text).encode()), "application/ics", "invite.ics"),)),
     row("a ready message as a file", "mixed(text/plain application/octet-stream)",
         attachments=(Part(Octets(b"From: x\n\nBody\n"), "message/rfc822", "mail.eml"),)),
 ]  # fmt: skip

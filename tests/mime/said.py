@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from asyncnet.mail.address import Mailbox
-from asyncnet.mail.letter import Letter, Part
+from asyncnet.mail.letter import Body, Letter, Part, whole_text
 from asyncnet.mime.message import compose
 from tests.mime.readers import ReadMessage, ReadPart
 
@@ -15,8 +15,8 @@ def as_lines(text: str) -> str:
     return text if not text or text.endswith("\n") else text + "\n"
 
 
-def body_part(media_type: str, text: str) -> ReadPart:
-    lines = as_lines(text)
+def body_part(media_type: str, body: Body) -> ReadPart:
+    lines = as_lines(whole_text(body))
     octets = lines.replace("\n", "\r\n").encode()
     return ReadPart(media_type, None, None, None, lines, hashlib.sha256(octets).hexdigest())
 

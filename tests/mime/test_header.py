@@ -1,6 +1,6 @@
 """Header fields: what is written, what is refused, and what a reader makes of it."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncnet.mail.address import AddressError, Mailbox, parse_mailbox
+from asyncnet.mail.letter import Letter
 from asyncnet.mime.errors import UnsafeText
 from asyncnet.mime.header import (
     field,
@@ -17,6 +18,7 @@ from asyncnet.mime.header import (
     is_field_name,
     is_reserved,
     mailboxes_field,
+    plain_header,
     text_field,
     unsafe_character,
 )
@@ -148,12 +150,88 @@ def test_a_mailbox_is_written_as_plainly_as_it_can_be(text: str, written: str) -
     assert line.replace("\r\n ", " ") == f"To: {written}\r\n"
 
 
-@pytest.mark.parametrize("subject", SUBJECTS.values())
-def test_the_short_way_to_a_header_writes_what_the_long_way_writes(subject: str) -> None:
-    letter = replace(PLAIN, subject=subject)
-    long_way = replace(letter, headers=(("X-A", "1"),))
-    written = b"".join(compose(long_way).blocks())
-    assert written.replace(b"X-A: 1\r\n", b"") == b"".join(compose(letter).blocks())
+DATE = "Fri, 2 Jan 2026 03:04:05 +0000"
+ANN, BOB = Mailbox("Ann Clark", "ann", "example.org"), Mailbox("", "bob", "example.com")
+
+
+def test_the_most_frequent_header_is_written_in_one_go() -> None:
+    assert plain_header(DATE, ANN, BOB, "The report", "<1@example.org>") == (
+        f"Date: {DATE}\r\nFrom: Ann Clark <ann@example.org>\r\nTo: bob@example.com\r\n"
+        "Subject: The report\r\nMessage-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n"
+    )
+
+
+@pytest.mark.parametrize("character", UNSAFE)
+@pytest.mark.parametrize("frame", ["{}", "a{}", "{}a", "a{}b", "a\r\n{}b", "a{}Bcc: x@y.test"])
+def test_no_control_comes_into_the_most_frequent_header(character: str, frame: str) -> None:
+    text = frame.format(character)
+    assert plain_header(text, ANN, BOB, "a", "<1@example.org>") is None
+    assert plain_header(DATE, ANN, BOB, text, "<1@example.org>") is None
+    assert plain_header(DATE, ANN, BOB, "a", text) is None
+    assert plain_header(DATE, ANN, BOB, "a", f"<{text}>") is None
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("a\r\nMessage-ID: <2@example.org>", "a\r\nMIME-Version: 1.0\r\n", "a\n", "a\r\n b"),
+        "a\r\nMessage-ID: <2@example.org>\r\nMIME-Version: 1.0\r\n\r\nBody\r\n\r\nSubject: b",
+    ],
+)
+def test_a_subject_that_looks_like_fields_is_not_taken_for_them(subject: str) -> None:
+    assert plain_header(DATE, ANN, BOB, subject, "<1@example.org>") is None
+
+
+def outcome(letter: Letter) -> bytes | str:
+    try:
+        return b"".join(compose(letter).blocks())
+    except UnsafeText as error:
+        return str(error)
+
+
+PLACES: dict[str, Callable[[str], Letter]] = {
+    "subject": lambda text: PLAIN._replace(subject=text),
+    "sender": lambda text: PLAIN._replace(from_=Mailbox(text, "ann", "example.org")),
+    "recipient": lambda text: PLAIN._replace(to=(Mailbox(text, "bob", "example.org"),)),
+    "local part": lambda text: PLAIN._replace(to=(Mailbox("", text, "example.org"),)),
+    "quoted local part": lambda text: PLAIN._replace(from_=Mailbox("A", f'"{text}"', "b.test")),
+    "domain": lambda text: PLAIN._replace(to=(Mailbox("", "bob", text),)),
+    "Message-ID": lambda text: PLAIN._replace(message_id=text),
+}
+NEARLY_PLAIN = [
+    *("a", "a b", "a.b", "a=b", "a=?b", "a b=?c", "=?a?=", "=?utf-8?q?b?="),
+    *("a  b", " a", "a ", " ", ""),
+    *('"', '"a"', '"a b"', '"a:b"', '"a<b>"', "a:b", "a;b", "a,b", "a\\b", "<a>", "<a b>", "<>"),
+    *("<a=?b>", "a <b@c.test>", "[192.0.2.1]", "[IPv6:::1]", "é", "<é>", "a\tb", "a\r\n b", "a\0"),
+    *("w" * length for length in range(50, 80)),
+    *("v " + "w" * length for length in range(40, 80)),
+    *(f"<{'w' * length}>" for length in (60, 80, 900, 901)),
+]
+
+
+def assert_both_ways_are_one(place: str, text: str) -> None:
+    try:
+        plain = PLACES[place](text)
+    except AddressError:
+        return
+    long_way = outcome(plain._replace(headers=(("X-A", "1"),)))  # which bars the short way
+    if isinstance(long_way, bytes):
+        long_way = long_way.replace(b"\r\nX-A: 1\r\n", b"\r\n")
+    assert outcome(plain) == long_way
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("text", [*NEARLY_PLAIN, *SUBJECTS.values()])
+def test_the_short_way_to_a_header_writes_what_the_long_way_writes(place: str, text: str) -> None:
+    assert_both_ways_are_one(place, text)
+
+
+@given(
+    st.sampled_from(list(PLACES)),
+    st.text(st.sampled_from("ab .,:;<>@\"\\?=_()-'é"), max_size=12) | SAFE_TEXT,
+)
+def test_the_short_way_writes_any_text_as_the_long_way(place: str, text: str) -> None:
+    assert_both_ways_are_one(place, text)
 
 
 def test_a_list_is_folded_between_its_mailboxes() -> None:

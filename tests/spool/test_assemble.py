@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tracemalloc
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from asyncnet.config import AccountSettings, QueueSettings
 from asyncnet.mail.envelope import Envelope, Route, Server
-from asyncnet.mail.letter import Calendar, Letter
+from asyncnet.mail.letter import Calendar, ContentError, Letter, whole_text
 from asyncnet.mime.message import compose
 from asyncnet.spool.assemble import Assembled, FilesMissing, Rules, assemble
 from asyncnet.spool.errors import JobRefused
@@ -315,7 +316,8 @@ def test_images_of_css_are_embedded(tmp_path: Path) -> None:
     )
     (image,) = made.letter.inline
     assert image.media_type == "image/png"
-    assert (made.letter.html or "").count(f"url(cid:{image.cid})") == 2
+    assert isinstance(made.letter.html, str)
+    assert made.letter.html.count(f"url(cid:{image.cid})") == 2
     assert made.warnings == ()
 
 
@@ -344,6 +346,87 @@ def test_a_calendar_comes_from_its_file(
     )
     assert made.letter.calendar == Calendar("REQUEST", file)
     assert made.warnings == warnings
+
+
+def test_long_bodies_arrive_and_are_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(PNG)
+    text = "Die Prüfung läuft täglich; schöne Grüße.\r\n" * 20_000
+    html = "<p class='x'>Grüße <img src='logo.png'></p>\n" * 900
+    html += f"<img src='data:image/png;base64,{'iVBORw0KGgo+/0' * 60_000}'>\n"
+    (tmp_path / "t.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (tmp_path / "h.html").write_bytes(html.encode())
+    tracemalloc.start()
+    try:
+        made = make(tmp_path, "to: b@example.org\ntext_file: t.txt\nhtml_file: h.html\n")
+        message = compose(made.letter)
+        octets = sum(map(len, message.blocks()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert octets == message.octets
+    assert peak < 900_000
+    plain, rich = (as_read(made.letter).get_body((kind,)) for kind in ("plain", "html"))
+    assert plain is not None
+    assert rich is not None
+    (image,) = made.letter.inline
+    assert plain.get_content() == text
+    expected = html.replace("logo.png", f"cid:{image.cid}").replace("\n", "\r\n")
+    assert rich.get_content() == expected
+    assert made.warnings == ()
+
+
+@pytest.mark.parametrize("key", ["text_file", "html_file"])
+def test_a_long_body_that_changes_later_is_no_content(tmp_path: Path, key: str) -> None:
+    (tmp_path / "long").write_bytes(b"Plain text.\n" * 9_000)
+    made = make(tmp_path, f"to: b@example.org\n{key}: long\n")
+    message = compose(made.letter)
+    (tmp_path / "long").write_bytes(b"Other text.\n" * 9_001)
+    with pytest.raises(ContentError, match="long: the file changed"):
+        list(message.blocks())
+    with pytest.raises(ContentError, match="long: the file changed"):
+        compose(made.letter)
+
+
+def test_a_long_body_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "long").write_bytes(b"x" * 99_999 + b"\n\xb5")
+    assert refusals(tmp_path, "to: b@example.org\nhtml_file: long\n") == [
+        "line 3, column 12: html_file: octet 0xB5 on line 2 of the file is not UTF-8; "
+        "save it as UTF-8"
+    ]
+
+
+def test_a_long_html_shows_what_a_short_one_does(tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(PNG)
+    page = "<img src=https://e.test/x.png><img src=cid:lgo><img src=file:///x><img src=no.png>"
+    (tmp_path / "short.html").write_text(page)
+    (tmp_path / "long.html").write_text(page + "<p>ü</p>" * 20_000)
+    for name in ("short.html", "long.html"):
+        (problem,) = refusals(tmp_path, f"to: b@example.org\nhtml_file: {name}\n")
+        assert "'no.png': there is no such file" in problem
+        (tmp_path / "no.png").write_bytes(PNG)
+        made = make(tmp_path, f"to: b@example.org\nhtml_file: {name}\ninline: {{a: logo.png}}\n")
+        assert [warning.partition(":")[0] for warning in made.warnings] == [
+            *("html", "html", "html", "inline.a")
+        ]
+        assert [part.name for part in made.letter.inline] == ["logo.png", "no.png"]
+        (tmp_path / "no.png").unlink()
+
+
+def test_images_in_too_many_places_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(PNG)
+    (tmp_path / "page.html").write_text("<img src=a>" * 10_001)
+    for body in ("html_file: page.html", 'html: "' + "<img src=a>" * 10_001 + '"'):
+        (problem,) = refusals(tmp_path, f"to: b@example.org\n{body}\n")
+        assert "shows local images in more than 10,000 places; attach it" in problem
+
+
+def test_a_long_calendar_is_judged_by_its_beginning(tmp_path: Path) -> None:
+    calendar = "BEGIN:VCALENDAR\r\nMETHOD:CANCEL\r\n" + "X-A:b\r\n" * 20_000
+    (tmp_path / "long.ics").write_bytes(calendar.encode())
+    made = make(tmp_path, "to: b@example.org\ncalendar: long.ics\n")
+    assert made.warnings == ("calendar: the file says METHOD:CANCEL, the job REQUEST",)
+    assert made.letter.calendar is not None
+    assert whole_text(made.letter.calendar.text) == calendar
 
 
 def test_a_calendar_that_cannot_go_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from asyncnet.mail.letter import BLOCK_OCTETS, ContentError
 from asyncnet.spool.errors import FileRefused
-from asyncnet.spool.files import AllowedFolders, FileContent, read_text
+from asyncnet.spool.files import AllowedFolders, FileContent
+from asyncnet.spool.text_file import read_text
 
 ME = os.getuid()
 
