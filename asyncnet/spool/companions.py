@@ -10,7 +10,9 @@ itself follows.  So a job in queue/ has its companions there, whatever the disk 
   all in queue/                            claimed
   result in queue/, job reported           the new result holds all of it: removed
 
-An earlier attempt's result is taken by the first claim of its name and by no later one.
+An earlier attempt's result is taken by the first claim of its name and by no later one.  One
+whose job does not follow is put back to failed/: nobody thinks of it any more when the next job
+of its name comes, and that would be refused for it.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from asyncnet.mailqueue.store import Claim
 from asyncnet.spool.folder import (
@@ -31,6 +34,8 @@ from asyncnet.spool.folder import (
     stem_of,
 )
 from asyncnet.spool.queue_id import QUEUE_ID
+
+ALONE_S = 3600.0  # for a result in pickup/; whoever moves it has moved its job by then
 
 _IN_QUEUE = re.compile(rf"({QUEUE_ID.pattern})\.(.+)(\.envelope\.yaml|\.result\.json)", re.S)
 
@@ -116,6 +121,35 @@ def companions_alone(folder: SpoolFolder) -> Iterator[Companion]:
         match = _IN_QUEUE.fullmatch(file)
         if match is not None and match[1] not in jobs:
             yield Companion(match[1], match[2], match[3], file)
+
+
+def set_aside_alone(folder: SpoolFolder, now: float) -> list[tuple[str, str]]:
+    """Put results back to failed/ that came ALONE_S ago, and no job; their names before and now.
+
+    Only for the one that writes to failed/: nothing there is overwritten.  Raises OSError.
+    """
+    moved = []
+    names = os.listdir(folder.pickup)
+    stems = {stem_of(name) for name in names if is_job_name(name)}
+    for name in sorted(names):
+        stem = name.removesuffix(RESULT_ENDING)
+        if stem == name or not stem or stem in stems:
+            continue
+        with contextlib.suppress(FileNotFoundError):  # its owner took it away
+            came_at = os.lstat(folder.pickup / name).st_ctime  # a rename sets it
+            if now - came_at >= ALONE_S:
+                kept = _free(folder.failed, stem)
+                os.rename(folder.pickup / name, folder.failed / kept)
+                moved.append((name, kept))
+    return moved
+
+
+def _free(folder: Path, stem: str) -> str:
+    name, number = f"{stem}{RESULT_ENDING}", 1
+    while os.path.lexists(folder / name):
+        number += 1
+        name = f"{stem}~{number}{RESULT_ENDING}"
+    return name
 
 
 def _belongs(folder: SpoolFolder, companion: Companion, name: str) -> bool:

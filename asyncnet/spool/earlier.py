@@ -3,10 +3,15 @@
 Whoever moves NAME.yaml and NAME.result.json from failed/ back to pickup/ has the job sent to
 those alone who did not get it.  The new result tells of both, so that it can lie beside the
 job once more.
+
+A result names the letter that was accepted.  Beside a job with another letter (a new one of the
+same name, or one whose text was changed) it says nothing that we could go by: leaving people out
+would hide a message from them, and sending to all could be what its owner meant to avoid.  Such
+a job is refused, and its owner told who has what.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,6 +22,9 @@ from asyncnet.spool.errors import JobRefused
 
 MAX_RESULT_OCTETS = 67_108_864  # 100,000 recipients with an answer each
 MAX_TOLD = 20  # addresses in a warning; the result lists them all
+
+LETTER = "letter_sha256"  # of a result: see letter_digest.py; only where it may be moved back
+BESIDE = "the .result.json beside the job"  # so begins what is wrong with it, not with the job
 
 _TEXTS = ("enhanced", "phase", "class", "text", "hint")
 
@@ -30,6 +38,7 @@ class Earlier:
     queue_id: str
     job_id: str | None
     accepted: tuple[Mapping[str, Any], ...]
+    letter: str | None = None  # the digest of what they accepted
 
 
 def read_earlier(octets: bytes) -> Earlier:
@@ -43,19 +52,25 @@ def read_earlier(octets: bytes) -> Earlier:
     queue_id, recipients = document.get("queue_id"), document.get("recipients")
     if not isinstance(queue_id, str) or not isinstance(recipients, list):
         raise _no_result()
-    job_id = document.get("id")
+    job_id, letter = document.get("id"), document.get(LETTER)
     return Earlier(
         queue_id=queue_id,
         job_id=job_id if isinstance(job_id, str) else None,
         accepted=tuple(_entry(it) for it in recipients if _is_accepted(it)),
+        letter=letter if isinstance(letter, str) else None,
     )
 
 
-def without_accepted(outgoing: SomeOutgoing, earlier: Earlier) -> SomeOutgoing:
-    """The same for those who have not got it.  Raises JobRefused where that is nobody.
+def without_accepted(outgoing: SomeOutgoing, earlier: Earlier, letter: str) -> SomeOutgoing:
+    """The same for those who have not got it.
 
+    Raises JobRefused where that is nobody, or where others accepted something else than letter.
     The idempotency key is left out where it is the earlier attempt's: this is no second job.
     """
+    if earlier.letter != letter:
+        if earlier.accepted:
+            raise _another_letter(earlier)
+        return outgoing
     had = {same_address(entry["address"]) for entry in earlier.accepted}
     recipients = outgoing.envelope.recipients
     left = tuple(it for it in recipients if same_address(it) not in had)
@@ -75,6 +90,20 @@ def without_accepted(outgoing: SomeOutgoing, earlier: Earlier) -> SomeOutgoing:
     )
 
 
+def was_refused(errors: Iterable[Problem]) -> bool:
+    """Whether a job was refused for the result beside it, whatever that holds."""
+    return any(it.problem.startswith(BESIDE) for it in errors)
+
+
+def may_be_joined(earlier: Earlier, letter: str | None) -> bool:
+    """Whether the result of a job of letter tells of the earlier attempt, too.
+
+    letter is None where the job cannot be read: put right, it may come again.  Who has another
+    letter is told of as well: such a job was refused, for that or for something else.
+    """
+    return bool(earlier.accepted) or letter is None or letter == earlier.letter
+
+
 def joined(document: dict[str, Any], earlier: Earlier) -> dict[str, Any]:
     """A result that tells of the earlier attempt's accepted recipients, too."""
     had = {same_address(entry["address"]) for entry in earlier.accepted}
@@ -84,7 +113,8 @@ def joined(document: dict[str, Any], earlier: Earlier) -> dict[str, Any]:
     if own and status not in (JobStatus.INVALID, JobStatus.DUPLICATE):
         status = str(job_status(RecipientStatus(it["status"]) for it in recipients))
     job_id = earlier.job_id if document["id"] is None else document["id"]
-    return {**document, "id": job_id, "status": status, "recipients": recipients}
+    whole = {**document, "id": job_id, "status": status, "recipients": recipients}
+    return whole if earlier.letter is None else {**whole, LETTER: earlier.letter}
 
 
 def _is_accepted(entry: object) -> bool:
@@ -109,6 +139,14 @@ def _entry(found: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
+def _another_letter(earlier: Earlier) -> JobRefused:
+    who = _told([entry["address"] for entry in earlier.accepted])
+    what = "says not which message" if earlier.letter is None else "is of another or a changed one"
+    problem = f"{BESIDE} ({earlier.queue_id}) {what}, accepted by {who}"
+    advice = "moved back now, the job goes to all its recipients; leave out of it who has the mail"
+    return JobRefused((Problem("", problem, advice),))
+
+
 def _told(addresses: list[str]) -> str:
     more = len(addresses) - MAX_TOLD
     return ", ".join(addresses[:MAX_TOLD]) + (f" and {more:,} more" if more > 0 else "")
@@ -117,7 +155,7 @@ def _told(addresses: list[str]) -> str:
 def _no_result(*, unfinished: bool = False) -> JobRefused:
     problem = Problem(
         "",
-        "the .result.json beside the job is no result of an earlier attempt",
+        f"{BESIDE} is no result of an earlier attempt",
         "take it away to send to all recipients",
     )
     return JobRefused((problem,), unfinished=unfinished)

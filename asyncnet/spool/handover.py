@@ -18,6 +18,7 @@ from asyncnet.spool.earlier import without_accepted
 from asyncnet.spool.errors import FileRefused, JobRefused
 from asyncnet.spool.files import AllowedFolders
 from asyncnet.spool.job import Job, MistakenJob
+from asyncnet.spool.letter_digest import digest_of_job, digest_of_octets
 from asyncnet.spool.ready_orders import Orders
 from asyncnet.spool.taking import Taken
 
@@ -107,6 +108,8 @@ class HandOver:
                 return mistaken.with_more(missing.problems)
             except JobRefused as refused:
                 return mistaken.with_more(refused.problems)
+            except ContentError:  # a file changes just now: later, unless that goes on for ever
+                self._postpone(taken)
             return mistaken
 
         return await asyncio.to_thread(work) if _has_files(mistaken.rest) else work()
@@ -127,7 +130,8 @@ class HandOver:
                 made = self._compose_job(claim, job, taken.status.st_uid)
             outgoing, content = made
             if taken.earlier is not None:
-                outgoing = without_accepted(outgoing, taken.earlier)
+                letter = self._letter(claim, job, taken.status.st_uid)
+                outgoing = without_accepted(outgoing, taken.earlier, letter)
             return outgoing, content
 
         # Files may lie on a slow disk; a job without any is made faster than a thread is woken.
@@ -139,14 +143,22 @@ class HandOver:
         return assembled, compose_within(assembled.letter, self.max_octets)
 
     def _compose_ready(self, claim: Claim, orders: Orders, owner: int) -> tuple[Outgoing, Content]:
-        try:
-            file = AllowedFolders((self.queue,), self.max_octets).open(claim.job_file, owner)
-        except FileRefused as error:
-            raise JobRefused((Problem("", error.problem, error.suggestion),)) from error
-        now = claim.claimed_at
-        assembled = assemble_ready(file, orders, self.rules, now=now, seed=claim.queue_id)
+        file = self._ready_file(claim, owner)
+        now, seed = self.clock(), claim.queue_id
+        assembled = assemble_ready(file, orders, self.rules, now=now, seed=seed)
         refuse_too_large(assembled.content, self.max_octets)
         return assembled, assembled.content
+
+    def _letter(self, claim: Claim, job: Job | Orders, owner: int) -> str:
+        if isinstance(job, Job):
+            return digest_of_job(job)
+        return digest_of_octets(self._ready_file(claim, owner).blocks())
+
+    def _ready_file(self, claim: Claim, owner: int) -> Content:
+        try:
+            return AllowedFolders((self.queue,), self.max_octets).open(claim.job_file, owner)
+        except FileRefused as error:
+            raise JobRefused((Problem("", error.problem, error.suggestion),)) from error
 
 
 def _has_files(job: Job | Orders) -> bool:

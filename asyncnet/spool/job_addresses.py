@@ -56,7 +56,7 @@ def mailboxes(node: Node, field: str, found: Mistakes) -> tuple[Mailbox, ...] | 
 
 def reverse_path(node: Node, field: str, found: Mistakes) -> str | None:
     """An address for MAIL FROM; "" in quotes is the null reverse-path (RFC 5321 4.5.5)."""
-    if isinstance(node, TextNode) and not node.text and node.style != "alias":
+    if isinstance(node, TextNode) and not node.text:
         return ""
     mailbox = addr_spec(node, field, found)
     return None if mailbox is None else mailbox.addr_spec

@@ -27,8 +27,7 @@ class QueueIds:
         A clock that stands still or goes back is not followed: the last id counts on.
         """
         fresh = (int(now * 1000) << RANDOM_BITS) | (random & ((1 << RANDOM_BITS) - 1))
-        later = fresh >> RANDOM_BITS > self._last >> RANDOM_BITS
-        self._last = fresh if later else self._last + 1
+        self._last = max(fresh, self._last + 1)
         return _encode(self._last)
 
 

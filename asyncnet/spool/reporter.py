@@ -15,7 +15,6 @@ what makes a name ours is the queue id inside the result.
 
 import asyncio
 import contextlib
-import json
 import math
 import os
 import time
@@ -27,15 +26,13 @@ import structlog
 
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.store import Record, Store, StoreBroken, StoreError
-from asyncnet.spool.companions import companions_alone
-from asyncnet.spool.earlier import MAX_RESULT_OCTETS, Earlier, read_earlier
-from asyncnet.spool.errors import JobRefused
+from asyncnet.spool.companions import companions_alone, set_aside_alone
+from asyncnet.spool.earlier_files import EarlierFiles, result_in
 from asyncnet.spool.folder import (
     ENVELOPE_ENDING,
     RESULT_ENDING,
     SpoolFolder,
     companion_name,
-    read_job_file,
     split_name,
 )
 from asyncnet.spool.result import result_octets
@@ -71,7 +68,7 @@ class Reporter:
         self._keep_s = keep_s
         self._clock = clock
         self._forgot_at = -math.inf
-        self._with_earlier: dict[str, Path] = {}  # queue ids beside which such a result lies
+        self._earlier = EarlierFiles(folder)
         self._on_step = on_step or (lambda step: None)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -120,6 +117,9 @@ class Reporter:
         except StoreError as error:
             log.warning("old jobs are not forgotten yet", reason=str(error))
             return
+        except OSError as error:
+            log.warning("old files are not put away yet", reason=error.strerror or str(error))
+            return
         if forgotten:
             log.info("old jobs forgotten", jobs=forgotten)
 
@@ -141,7 +141,7 @@ class Reporter:
             return True
         if done:
             self._on_step("reported")
-            await self._drop_earlier(done)
+            await asyncio.to_thread(self._earlier.remove, done)
         if fault is not None:
             await self._trouble.wait(fault)
         else:
@@ -175,7 +175,8 @@ class Reporter:
         """Put the whole result on the disk under a name of its own."""
         aside = self._aside(record)
         try:
-            octets = result_octets(record, self._earlier(record))
+            earlier, letter = self._earlier.read(record, self._target(record))
+            octets = result_octets(record, earlier, letter)
             with open(aside, "wb") as file:
                 file.write(octets)
                 file.flush()
@@ -184,35 +185,17 @@ class Reporter:
             return error
         return None
 
-    def _earlier(self, record: Record) -> Earlier | None:
-        """The earlier attempt whose result came along."""
-        path = self._folder.queue / companion_name(record.claim.job_file, RESULT_ENDING)
-        try:
-            file = read_job_file(path, MAX_RESULT_OCTETS)
-        except FileNotFoundError:
-            return None
-        try:
-            earlier = read_earlier(file.octets)
-        except JobRefused:  # which the new result tells; what it is, its owner may see himself
-            os.rename(path, self._target(record) / f"{record.claim.queue_id}.earlier.json")
-            return None
-        self._with_earlier[record.claim.queue_id] = path
-        return earlier
-
-    async def _drop_earlier(self, done: list[str]) -> None:
-        """Remove results of earlier attempts: the new ones hold all that they say."""
-        for queue_id in done:
-            path = self._with_earlier.pop(queue_id, None)
-            if path is not None:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
-
     async def _sweep(self) -> None:
-        """Remove those that a crash left behind; nothing finished is unreported now."""
+        """Put away results that nobody uses: those that a crash left in queue/, nothing finished
+        being unreported now, and those that lie in pickup/ without a job.
+        """
         for companion in await asyncio.to_thread(list, companions_alone(self._folder)):
             records = await self._store.find(companion.queue_id)
             if companion.ending == RESULT_ENDING and any(it.finished_at for it in records):
-                self._with_earlier[companion.queue_id] = self._folder.queue / companion.file
-                await self._drop_earlier([companion.queue_id])
+                path = self._folder.queue / companion.file
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+        for name, kept in await asyncio.to_thread(set_aside_alone, self._folder, self._clock()):
+            log.warning("a result lay in pickup/ without its job", file=name, kept=kept)
         self._on_step("swept")
 
     def _file_one(self, record: Record) -> None:
@@ -257,15 +240,7 @@ def _free_name(target: Path, record: Record, endings: Sequence[str]) -> str:
         return distinct  # chosen before a crash; whether the clash still is does not count
     result = target / f"{name}{RESULT_ENDING}"
     if result.exists():
-        return name if _queue_id_in(result) == queue_id else distinct
+        return name if result_in(result).get("queue_id") == queue_id else distinct
     # A job's file without a result: another's, unless ours was moved there already.
     clash = any(os.path.lexists(target / f"{name}{ending}") for ending in endings)
     return distinct if clash else name
-
-
-def _queue_id_in(result: Path) -> str | None:
-    try:
-        document = json.loads(result.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return document.get("queue_id") if isinstance(document, dict) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncnet.mail.problem import Problem
 from asyncnet.mailqueue.store import RecipientRecord, Record
-from asyncnet.spool.earlier import Earlier, joined
+from asyncnet.spool.earlier import LETTER, Earlier, joined
 
 SCHEMA = 1
 
@@ -35,12 +35,17 @@ def result_document(record: Record) -> dict[str, Any]:
     }
 
 
-def result_octets(record: Record, earlier: Earlier | None = None) -> bytes:
+def result_octets(
+    record: Record, earlier: Earlier | None = None, letter: str | None = None
+) -> bytes:
     """The result file: readable by people and by every JSON parser, UTF-8, one line end.
 
-    earlier is the attempt whose result lay beside the job.
+    earlier is the attempt whose result lay beside the job.  letter is the digest of what was
+    sent, for one that may be moved back.
     """
     document = result_document(record)
+    if letter is not None:
+        document[LETTER] = letter
     if earlier is not None:
         document = joined(document, earlier)
     text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)

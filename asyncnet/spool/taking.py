@@ -104,12 +104,12 @@ def _beside(
             return None
         if error.errno in LOCAL_FAULTS:
             raise
-        problem = Problem("", f"the {ending} beside it cannot be read: {error.strerror}")
+        problem = Problem("", f"the {ending} beside the job cannot be read: {error.strerror}")
         raise JobRefused((problem,), unfinished=True) from error
     # Whoever may write into pickup/ must not decide over the mail of others.  Results are
     # ours, and an administrator may have moved them.
     if file.status.st_uid not in (job.st_uid, os.geteuid(), 0) or file.status.st_nlink != 1:
-        raise _refused(f"the {ending} beside it belongs to another user, or has a second name")
+        raise _refused(f"the {ending} beside the job belongs to another user, or has a second name")
     return file.octets
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import REPOSITORY, config_text, running, start
+from tests.support.daemon import REPOSITORY, config_text, first_of, running, seen_in, start
 from tests.support.dying_daemon import STEPS
 from tests.support.maildir import read_maildir
 
@@ -72,6 +72,61 @@ async def test_a_kill_at_any_step_loses_nothing_and_doubles_only_what_is_in_doub
     assert len(set(firsts)) == 1
     assert not list((daemon.spool / "queue").iterdir())
     assert not list((daemon.spool / "pickup").iterdir())
+
+
+ONCE_REFUSED = "reject-once@example.com"  # by the sink; the second time it is taken
+PARTLY = f"from: ada@example.org\nto: [ok@example.com, {ONCE_REFUSED}]\nid: once\ntext: y\n"
+READY_PARTLY = f"to: [ok@example.com, {ONCE_REFUSED}]\nid: once\n"
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("kind", ["yaml", "eml"])
+async def test_a_kill_of_a_job_moved_back_sends_to_nobody_who_has_it(
+    tmp_path: Path, make_sink: Any, step: str, kind: str
+) -> None:
+    sink = await make_sink()
+    config = config_text(tmp_path, sink.endpoints[0].port)
+    passing = 0 if kind == "yaml" and step == "companions claimed" else 1
+    dying = await start(
+        tmp_path,
+        config,
+        argv=("-m", "tests.support.dying_daemon", step, "--passing", str(passing)),
+        environment={"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert await dying.wait_ready(), dying.errors
+    files = ["job.result.json", "job.yaml"]
+    if kind == "eml":
+        files = ["job.envelope.yaml", "job.result.json", "job.eml"]
+        dying.drop("job.envelope.yaml", READY_PARTLY)
+    dying.drop(files[-1], PARTLY if kind == "yaml" else READY)
+    failed, sent, pickup = (dying.spool / name for name in ("failed", "sent", "pickup"))
+    first = await dying.result("job")
+    await seen_in({failed}, lambda: [path for path in [failed / files[-1]] if path.exists()])
+    assert (first["status"], sink.stored) == ("partial", 1)
+    for name in files:
+        (failed / name).rename(pickup / name)
+    assert await dying.wait() == -9, dying.errors
+    assert sink.stored == (2 if step in ARRIVED_BEFORE_THE_KILL else 1)
+
+    async with running(tmp_path, config) as daemon:
+        await first_of([sent / "job.result.json"])
+        daemon.drop("after.yaml", JOB)
+        await daemon.result("after")
+        swept = [path for path in (daemon.spool / "queue").iterdir() if path.is_file()]
+
+    # One result at the end, which repeats the earlier verdict word for word.
+    assert sorted(path.name for path in sent.iterdir() if "after" not in path.name) == sorted(files)
+    result = json.loads((sent / "job.result.json").read_bytes())
+    assert (result["status"], result["id"]) == ("sent", "once")
+    has, rest = result["recipients"]
+    assert has == first["recipients"][0]
+    assert (rest["address"], rest["status"]) == (ONCE_REFUSED, "accepted")
+    assert rest["possible_duplicate"] == (step in IN_DOUBT)
+    assert any(first["queue_id"] in warning for warning in result["warnings"])
+    arrived = [list(mail.recipients) for mail in read_maildir(sink.maildir)][:-1]
+    assert arrived == [["ok@example.com"]] + [[ONCE_REFUSED]] * (2 if step == "answered" else 1)
+    assert [list(folder.iterdir()) for folder in (failed, pickup)] == [[], []]
+    assert swept == []
 
 
 @pytest.mark.parametrize(

@@ -1,57 +1,42 @@
 """Files that go with a job are claimed with it, whatever cuts that off."""
 
 import asyncio
-import json
+import errno
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from asyncnet.config import QueueSettings
-from asyncnet.mail.verdict import JobStatus, Phase, RecipientStatus, Verdict
 from asyncnet.mailqueue.sqlite import SqliteStore
-from asyncnet.mailqueue.store import Record, Settlement
-from asyncnet.spool.companions import claim_companions, repair, return_companions
-from asyncnet.spool.earlier import Earlier, joined, read_earlier
-from asyncnet.spool.errors import JobRefused
-from asyncnet.spool.folder import SpoolFolder, claim_of, split_name
+from asyncnet.spool import taking
+from asyncnet.spool.companions import claim_companions, may_follow, repair, return_companions
+from asyncnet.spool.folder import JobFile, SpoolFolder, claim_of, read_job_file, split_name
 from asyncnet.spool.intake import Intake
 from asyncnet.spool.queue_id import QueueIds
-from asyncnet.spool.reporter import Reporter
+from asyncnet.spool.ready_orders import Orders
+from asyncnet.spool.taking import take
 from tests.spool.dropping import (
     ACCOUNTS,
     JOB,
     all_records,
     drop,
-    errors,
-    only_record,
     running,
     spool_settings,
 )
+from tests.spool.finishing import addresses, files
+from tests.spool.ownership import seen_as
+from tests.support.scarcity import no_more_descriptors
 
 MAIL = "From: a@example.org\nTo: header@example.org\n\nx\n"
 ORDERS = "to: real@example.org\n"
-ACCEPTED = Verdict(RecipientStatus.ACCEPTED, 250, "2.0.0", Phase.DOT, None, "OK: queued as 4F2")
-REJECTED = Verdict(RecipientStatus.REJECTED, 550, "5.1.1", Phase.RCPT, None, "no such user")
+NOBODY_YET = '{"schema": 1, "queue_id": "Q", "recipients": []}'
 NONE: frozenset[str] = frozenset()
 
 
 def new_id() -> str:
     return QueueIds().next(time.time(), 7)
-
-
-def files(folder: SpoolFolder) -> dict[str, list[str]]:
-    return {
-        name: sorted(os.listdir(getattr(folder, name)))
-        for name in ("pickup", "queue", "sent", "failed")
-        if os.listdir(getattr(folder, name))
-    }
-
-
-def addresses(record: Record) -> list[str]:
-    return [recipient.address for recipient in record.recipients]
 
 
 # Names.
@@ -137,6 +122,163 @@ def test_what_belongs_to_a_job_of_the_store_is_left(folder: SpoolFolder) -> None
     assert files(folder) == {"queue": [f"{queue_id}.mail.result.json"]}
 
 
+def test_all_that_was_claimed_for_a_job_stays_with_it(folder: SpoolFolder) -> None:
+    drop(folder, "mail.eml", MAIL)
+    drop(folder, "mail.envelope.yaml", ORDERS)
+    drop(folder, "mail.result.json", "{}")
+    queue_id = new_id()
+    claim_companions(folder, "mail.eml", queue_id)
+    (claim,) = repair(folder, NONE)
+    assert files(folder) == {
+        "queue": [
+            claim.job_file,
+            f"{queue_id}.mail.envelope.yaml",
+            f"{queue_id}.mail.result.json",
+        ]
+    }
+
+
+def test_one_job_is_the_answer_to_one_claim_alone(folder: SpoolFolder) -> None:
+    ids = QueueIds()
+    first, second = ids.next(time.time(), 0), ids.next(time.time(), 0)
+    for queue_id in (first, second):
+        drop(folder, "mail.envelope.yaml", ORDERS)
+        claim_companions(folder, "mail.eml", queue_id)
+    drop(folder, "mail.eml", MAIL)
+    assert [claim.queue_id for claim in repair(folder, NONE)] == [first]
+    assert files(folder)["pickup"] == ["mail.envelope.yaml"]
+
+
+def test_an_envelope_goes_with_a_ready_message_alone(folder: SpoolFolder) -> None:
+    drop(folder, "mail.envelope.yaml", ORDERS)
+    assert not claim_companions(folder, "mail.yaml", new_id())
+    assert files(folder) == {"pickup": ["mail.envelope.yaml"]}
+
+
+def test_a_fault_of_the_disk_ends_the_claim(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    drop(folder, "mail.result.json", "{}")
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError, match="No space"):
+        claim_companions(folder, "mail.yaml", new_id())
+
+
+# Whose they are.
+
+DAEMON, WRITER, STRANGER, ROOT = 4711, 1000, 1001, 0
+
+
+@pytest.mark.parametrize("ending", [".envelope.yaml", ".result.json"])
+@pytest.mark.parametrize(
+    ("owner", "good"), [(WRITER, True), (DAEMON, True), (ROOT, True), (STRANGER, False)]
+)
+async def test_only_the_writer_the_daemon_and_root_say_more_of_a_job(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch, ending: str, owner: int, good: bool
+) -> None:
+    drop(folder, "mail.eml", MAIL)
+    drop(folder, f"mail{ending}", ORDERS if "envelope" in ending else NOBODY_YET)
+    seen_as(monkeypatch, daemon=DAEMON, job=WRITER, companion=owner)
+    taken = await take(folder.pickup, "mail.eml")
+    assert taken is not None
+    if good:
+        assert isinstance(taken.outcome, Orders)
+    else:
+        assert str(taken.outcome) == (
+            f"the {ending} beside the job belongs to another user, or has a second name"
+        )
+        assert not taken.may_be_under_way
+
+
+@pytest.mark.parametrize("ending", [".envelope.yaml", ".result.json"])
+async def test_one_that_is_unreadable_may_get_its_rights_yet(
+    folder: SpoolFolder, ending: str
+) -> None:
+    drop(folder, "mail.eml", MAIL)
+    (folder.pickup / f"mail{ending}").symlink_to("nowhere")
+    taken = await take(folder.pickup, "mail.eml")
+    assert taken is not None
+    assert taken.may_be_under_way
+    assert str(taken.outcome).startswith(f"the {ending} beside the job cannot be read: ")
+
+
+async def test_a_lack_of_descriptors_is_no_fault_of_a_job_or_what_goes_with_it(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(folder, "mail.eml", MAIL)
+    drop(folder, "mail.envelope.yaml", ORDERS)
+    with no_more_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        await take(folder.pickup, "mail.eml")
+
+    def none_left_for_it(path: Path, max_octets: int) -> JobFile:
+        if path.name.endswith(".yaml"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read_job_file(path, max_octets)
+
+    monkeypatch.setattr(taking, "read_job_file", none_left_for_it)
+    with pytest.raises(OSError, match="Too many open files"):
+        await take(folder.pickup, "mail.eml")
+
+
+# What may still be on its way.
+
+
+@pytest.mark.parametrize(
+    ("pickup", "failed", "name", "expected"),
+    [
+        (["a.eml"], [], "a.eml", True),
+        (["a.EML"], [], "a.EML", True),
+        (["a.eml", "a.envelope.yaml"], [], "a.eml", False),
+        (["a.yaml"], [], "a.yaml", False),
+        (["a.yaml"], ["a.result.json"], "a.yaml", True),
+        (["a.yaml", "a.result.json"], ["a.result.json"], "a.yaml", False),
+        (["a.yaml"], ["a.yaml", "a.result.json"], "a.yaml", False),
+        (["a.eml", "a.envelope.yaml"], ["a.result.json"], "a.eml", True),
+    ],
+)
+def test_a_job_waits_for_what_belongs_to_it(
+    folder: SpoolFolder, pickup: list[str], failed: list[str], name: str, expected: bool
+) -> None:
+    for place, names in ((folder.pickup, pickup), (folder.failed, failed)):
+        for it in names:
+            (place / it).write_text("x")
+    assert may_follow(folder, name) is expected
+
+
+@pytest.mark.parametrize(
+    ("job", "text", "companion", "beside"),
+    [
+        ("a.eml", MAIL, "a.envelope.yaml", "to: real@example.org\nid: it-came\n"),
+        ("a.yaml", JOB + "id: it-came\n", "a.result.json", None),
+    ],
+)
+async def test_what_follows_its_job_a_moment_later_is_taken_with_it(
+    folder: SpoolFolder,
+    store: SqliteStore,
+    job: str,
+    text: str,
+    companion: str,
+    beside: str | None,
+) -> None:
+    if beside is None:
+        (folder.failed / companion).write_text("{}")
+    async with running(folder, store, settle=1.0) as steps:
+        drop(folder, job, text)
+        drop(folder, "other.yaml")  # it overtakes: the first was looked at, and waits
+        await steps.reach("accepted")
+        if beside is None:
+            os.rename(folder.failed / companion, folder.pickup / companion)
+        else:
+            drop(folder, companion, beside)
+        await steps.reach("companions claimed")
+        await steps.reach("accepted", 2)
+    (record,) = [it for it in await all_records(store) if it.claim.name == "a"]
+    assert beside is None or (addresses(record), record.job_id) == (["real@example.org"], "it-came")
+
+
 class Killed(Exception):
     """Stands for SIGKILL: whatever was under way ends here."""
 
@@ -166,189 +308,3 @@ async def test_a_crash_after_any_step_makes_one_mail_to_the_right_people(
     assert set(records) == {"mail", "after"}
     assert addresses(records["mail"]) == ["real@example.org"]
     assert not os.listdir(folder.pickup)
-
-
-# Once more to those who did not get it.
-
-
-async def finish(store: SqliteStore, *verdicts: Verdict) -> None:
-    (lease,) = await store.lease(time.time(), 10)
-    places = dict(zip(lease.positions, verdicts, strict=True))
-    await store.settle(lease, Settlement(places, due_at=time.time()), time.time())
-
-
-async def report(folder: SpoolFolder, store: SqliteStore) -> None:
-    reporter = Reporter(folder, store, keep_s=3600.0)
-    task = asyncio.create_task(reporter.run())
-    await reporter.stop()
-    await task
-
-
-def result(folder: Path, name: str = "job") -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((folder / f"{name}.result.json").read_bytes())
-    return document
-
-
-def move_back(folder: SpoolFolder, *names: str) -> None:
-    for name in names:
-        os.rename(folder.failed / name, folder.pickup / name)
-
-
-THREE = JOB.replace("b@example.org", "[b@example.org, c@example.org, d@example.org]")
-
-
-async def send_partly(folder: SpoolFolder, store: SqliteStore, text: str = THREE) -> None:
-    async with running(folder, store) as steps:
-        drop(folder, "job.yaml", text)
-        await steps.reach("accepted")
-    await finish(store, ACCEPTED, REJECTED, REJECTED)
-    await report(folder, store)
-
-
-RESULT_FIRST = ("job.result.json", "job.yaml")
-
-
-@pytest.mark.parametrize("names", [RESULT_FIRST, RESULT_FIRST[::-1]])
-async def test_a_job_moved_back_with_its_result_goes_to_the_rest_alone(
-    folder: SpoolFolder, store: SqliteStore, names: tuple[str, str]
-) -> None:
-    await send_partly(folder, store, THREE + "id: a1\n")
-    first = result(folder.failed)
-    async with running(folder, store) as steps:
-        move_back(folder, *names)
-        await steps.reach("accepted")
-    (record,) = [it for it in await all_records(store) if it.status is JobStatus.QUEUED]
-    assert addresses(record) == ["c@example.org", "d@example.org"]
-    await finish(store, ACCEPTED, REJECTED)
-    await report(folder, store)
-    assert files(folder) == {"failed": ["job.result.json", "job.yaml"]}
-    second = result(folder.failed)
-    told = [(it["address"], it["status"]) for it in second["recipients"]]
-    assert told == [
-        ("b@example.org", "accepted"),
-        ("c@example.org", "accepted"),
-        ("d@example.org", "rejected"),
-    ]
-    assert second["recipients"][0] == first["recipients"][0]
-    assert (second["status"], second["id"]) == ("partial", "a1")
-    assert second["warnings"] == [
-        f"already accepted by an earlier attempt ({first['queue_id']}): b@example.org"
-    ]
-    # And a third time, to the last one.
-    async with running(folder, store) as steps:
-        move_back(folder, *names)
-        await steps.reach("accepted")
-    await finish(store, ACCEPTED)
-    await report(folder, store)
-    assert files(folder) == {"sent": ["job.result.json", "job.yaml"]}
-    assert {it["status"] for it in result(folder.sent)["recipients"]} == {"accepted"}
-    assert len(result(folder.sent)["recipients"]) == 3
-
-
-async def test_without_its_result_it_goes_to_all(folder: SpoolFolder, store: SqliteStore) -> None:
-    await send_partly(folder, store)
-    async with running(folder, store) as steps:
-        move_back(folder, "job.yaml")
-        await steps.reach("accepted")
-    (record,) = [it for it in await all_records(store) if it.status is JobStatus.QUEUED]
-    assert len(record.recipients) == 3
-
-
-async def test_where_all_have_it_the_job_is_refused(
-    folder: SpoolFolder, store: SqliteStore
-) -> None:
-    await send_partly(folder, store)
-    async with running(folder, store) as steps:
-        os.unlink(folder.failed / "job.yaml")
-        move_back(folder, "job.result.json")
-        drop(folder, "job.yaml", JOB)
-        await steps.reach("accepted")
-    await report(folder, store)
-    told = result(folder.failed)
-    assert told["status"] == "invalid"
-    assert "already accepted by an earlier attempt" in told["errors"][0]["problem"]
-    assert [it["address"] for it in told["recipients"]] == ["b@example.org"]
-
-
-@pytest.mark.parametrize("text", ["[]", '{"schema": 1}', '{"schema": 2}', "", "[" * 9999])
-async def test_what_is_no_result_is_refused_and_kept(
-    folder: SpoolFolder, store: SqliteStore, text: str
-) -> None:
-    async with running(folder, store, grace=0.0) as steps:
-        drop(folder, "job.result.json", text)
-        drop(folder, "job.yaml")
-        await steps.reach("accepted")
-    record = await only_record(store)
-    assert errors(record) == [
-        "the .result.json beside the job is no result of an earlier attempt; "
-        "take it away to send to all recipients"
-    ]
-    await report(folder, store)
-    kept = f"{record.claim.queue_id}.earlier.json"
-    assert files(folder) == {"failed": [kept, "job.result.json", "job.yaml"]}
-    assert (folder.failed / kept).read_text() == text
-
-
-async def test_a_result_that_a_crash_left_behind_touches_no_later_job(
-    folder: SpoolFolder, store: SqliteStore
-) -> None:
-    await send_partly(folder, store)
-    leftover = (folder.failed / "job.result.json").read_text()
-    async with running(folder, store) as steps:
-        move_back(folder, "job.result.json", "job.yaml")
-        await steps.reach("accepted")
-    await finish(store, ACCEPTED, ACCEPTED)
-    await report(folder, store)
-    queue_id = result(folder.sent)["queue_id"]
-    (folder.queue / f"{queue_id}.job.result.json").write_text(leftover)
-    async with running(folder, store) as steps:
-        drop(folder, "job.yaml", THREE)
-        await steps.reach("accepted")
-    (record,) = [it for it in await all_records(store) if it.status is JobStatus.QUEUED]
-    assert len(record.recipients) == 3
-    await finish(store, ACCEPTED, ACCEPTED, ACCEPTED)
-    await report(folder, store)
-    swept = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_step(step: str) -> None:
-        if step == "swept":
-            loop.call_soon_threadsafe(swept.set)
-
-    sweeper = Reporter(folder, store, keep_s=3600.0, on_step=on_step)
-    task = asyncio.create_task(sweeper.run())
-    async with asyncio.timeout(20):
-        await swept.wait()
-    await sweeper.stop()
-    await task
-    assert os.listdir(folder.queue) == []
-
-
-@pytest.mark.parametrize("entry", [None, 1, {"address": 1, "status": "accepted"}, {"address": "x"}])
-def test_odd_entries_of_a_result_are_nobody(entry: object) -> None:
-    document = {"schema": 1, "queue_id": "Q", "recipients": [entry]}
-    assert read_earlier(json.dumps(document).encode()).accepted == ()
-
-
-def test_nothing_but_what_a_result_has_is_taken_over() -> None:
-    odd = '{"address": "a@b", "status": "accepted", "code": NaN, "text": [], "evil": 1}'
-    text = f'{{"schema": 1, "queue_id": "Q", "id": 7, "recipients": [{odd}]}}'
-    earlier = read_earlier(text.encode())
-    assert earlier.job_id is None
-    assert earlier.accepted[0]["code"] is None
-    assert earlier.accepted[0]["text"] == ""
-    assert "evil" not in earlier.accepted[0]
-
-
-def test_a_cut_off_result_may_still_be_under_way() -> None:
-    with pytest.raises(JobRefused) as caught:
-        read_earlier(b'{"schema": 1, ')
-    assert caught.value.unfinished
-
-
-def test_joined_results_say_the_whole_truth() -> None:
-    had = {"address": "a@B.test", "status": "accepted"}
-    own = {"address": "a@b.test", "status": "rejected"}
-    document = {"id": None, "status": "failed", "recipients": [own]}
-    whole = joined(document, Earlier("Q", "x", (had,)))
-    assert whole == {"id": "x", "status": "failed", "recipients": [had]}

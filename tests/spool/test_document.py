@@ -7,7 +7,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.spool.document import Document, ListNode, MapNode, Node, TextNode
+from asyncnet.spool.document import (
+    MAX_DOCUMENT_OCTETS,
+    Document,
+    ListNode,
+    MapNode,
+    Node,
+    TextNode,
+)
 from asyncnet.spool.json_document import read_json
 from asyncnet.spool.yaml_document import read_yaml
 
@@ -61,6 +68,14 @@ def test_a_limit_breaks_off_for_good() -> None:
     for read, octets in ((read_yaml, b"a: 1\nb: " + b"[" * 30), (read_json, b'{"a":' + b"[" * 30)):
         document = read(octets)
         assert (document.broken, document.unfinished) == (True, False)
+    # What was being read then is not judged: half a list would get mistakes of its own.
+    assert plain(read_yaml(b"a: 1\nb: " + b"[" * 30).root) == {"a": "1"}
+
+
+def test_a_file_may_have_a_whole_mebibyte() -> None:
+    head = b"text: "
+    document = read_yaml(head + b"x" * (MAX_DOCUMENT_OCTETS - len(head)))
+    assert document.problems == []
 
 
 def test_json_notes_what_the_rest_survives() -> None:

@@ -51,6 +51,7 @@ def test_good_names_stay(name: str) -> None:
         ("  ", "attachment"),
         ("\u202e", "attachment"),
         ("x.exe.", "x.exe"),
+        ("." * 200 + "x" * 20, "attachment"),
         ("x.exe . .", "x.exe"),
         ("CON", "_CON"),
         ("nul.txt", "_nul.txt"),

@@ -1,6 +1,7 @@
 """One flush for all who wait, and faults that are waited out."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -14,22 +15,50 @@ from asyncnet.spool.trouble import Trouble
 async def test_those_who_come_while_one_runs_share_the_next() -> None:
     begun, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
-    flushes: list[int] = []
+    flushes: list[str] = []
 
     def flush() -> None:
-        flushes.append(1)
+        flushes.append("begins")
         loop.call_soon_threadsafe(begun.set)
         go_on.wait(10)
+        flushes.append("ends")
 
     group = GroupFlush(flush)
     first = asyncio.create_task(group.wait())
     await begun.wait()
+    begun.clear()
     others = [asyncio.create_task(group.wait()) for _ in range(100)]
-    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):  # a second one at a time would begin now
+        async with asyncio.timeout(0.05):
+            await begun.wait()
     assert not first.done()
     go_on.set()
     await asyncio.gather(first, *others)
-    assert len(flushes) == 2
+    assert flushes == ["begins", "ends"] * 2
+
+
+async def test_a_failed_flush_that_nobody_waits_for_any_more_is_no_loose_end() -> None:
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    loose: list[dict[str, object]] = []
+    loop.set_exception_handler(lambda loop, context: loose.append(context))
+
+    def flush() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(10)
+        raise SpoolBroken("flush failed")
+
+    group = GroupFlush(flush)
+    gone = asyncio.create_task(group.wait())
+    await begun.wait()
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    last = asyncio.create_task(group.wait())  # by it we see that the first is over
+    go_on.set()
+    await asyncio.gather(last, return_exceptions=True)
+    del last, gone, group
+    gc.collect()
+    assert loose == []
 
 
 async def test_a_failed_flush_is_told_to_all_who_waited_for_it_only() -> None:

@@ -2,15 +2,17 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.spool.errors import SpoolError
+from asyncnet.spool.errors import SpoolBroken, SpoolError
 from asyncnet.spool.folder import (
     MAX_STEM_OCTETS,
     SpoolFolder,
@@ -20,6 +22,7 @@ from asyncnet.spool.folder import (
     split_name,
 )
 from asyncnet.spool.queue_id import claimed_at
+from tests.support.scarcity import no_more_descriptors
 
 ID = "01KE7Y0000ABCDEF"
 
@@ -134,10 +137,82 @@ def test_a_second_daemon_is_told_who_holds_the_spool(folder: SpoolFolder) -> Non
 
 
 def test_a_lock_left_behind_by_a_dead_process_holds_nobody(folder: SpoolFolder) -> None:
-    (folder.root / "lock").write_text("process 1 on elsewhere\n")
+    (folder.root / "lock").write_text("process 1 on a host with a " + "long " * 50 + "name\n")
     folder.lock()
-    assert f"process {os.getpid()} on" in (folder.root / "lock").read_text()
+    told = f"process {os.getpid()} on {socket.gethostname()}\n"
+    assert (folder.root / "lock").read_text() == told
     folder.unlock()
+
+
+def test_nobody_else_can_take_the_lock(folder: SpoolFolder) -> None:
+    mask = os.umask(0)
+    try:
+        folder.lock()
+    finally:
+        os.umask(mask)
+    assert (folder.root / "lock").stat().st_mode & 0o777 == 0o600
+    folder.unlock()
+
+
+def test_claimed_jobs_come_in_the_order_of_their_claims(folder: SpoolFolder) -> None:
+    for name, queue_id in (("b", ID), ("a", ID[:-1] + "Z")):
+        (folder.pickup / f"{name}.yaml").write_text("x")
+        folder.claim(f"{name}.yaml", queue_id)
+    assert [claim.name for claim in folder.claimed()] == ["b", "a"]
+
+
+def test_a_full_disk_does_not_keep_the_daemon_from_its_start(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        monkeypatch.setattr(os, "rename", failing(number))
+        folder.prepare()
+    monkeypatch.setattr(os, "rename", failing(errno.EACCES))
+    with pytest.raises(SpoolError, match="cannot be written"):
+        folder.prepare()
+
+
+def failing(number: int) -> Callable[..., None]:
+    def fail(*given: object, **named: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+# Flushing.
+
+
+def test_a_flush_puts_each_folder_on_the_disk(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    real = os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    folder.flush((folder.queue, folder.pickup))
+    assert flushed == [str(folder.queue), str(folder.pickup)]
+
+
+def test_after_a_failed_flush_nobody_goes_on(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))  # "folders cannot be flushed here"
+    folder.flush((folder.queue,))
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    with pytest.raises(SpoolBroken, match="queue: flush failed: Input/output error"):
+        folder.flush((folder.queue,))
+    folder.queue.rmdir()
+    with pytest.raises(SpoolBroken, match="queue: cannot be opened: No such file"):
+        folder.flush((folder.queue,))
+
+
+def test_a_flush_without_descriptors_is_waited_for(folder: SpoolFolder) -> None:
+    with no_more_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        folder.flush((folder.queue,))
 
 
 def test_a_job_file_is_read_only_so_far(folder: SpoolFolder) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from asyncnet.config import QueueSettings
 from asyncnet.mail.letter import Content
@@ -21,7 +22,7 @@ from asyncnet.mailqueue.store import (
     StoreBroken,
     StoreError,
 )
-from asyncnet.spool import handover
+from asyncnet.spool import handover, intake
 from asyncnet.spool.assemble import Assembled, assemble
 from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.intake import Intake
@@ -78,6 +79,43 @@ async def test_without_events_the_scan_takes_them(folder: SpoolFolder, store: Sq
         await steps.reach("accepted", 5)
 
 
+async def test_when_events_were_lost_the_folder_is_looked_through(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_seen = asyncio.Event()
+
+    async def losing(
+        pickup: Path, noticed: Callable[[str], None], missed: Callable[[], None]
+    ) -> str:
+        missed()
+        await first_seen.wait()
+        drop(folder, "lost.yaml")
+        os.utime(pickup / "lost.yaml", (1, 1))
+        missed()
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(intake, "follow_events", losing)
+    drop(folder, "first.yaml")
+    os.utime(folder.pickup / "first.yaml", (1, 1))
+    async with running(folder, store, scan=60.0, settle=60.0) as steps:
+        await steps.reach("accepted")
+        first_seen.set()
+        await steps.reach("accepted", 2)
+
+
+async def test_a_fault_of_ours_in_watching_ends_the_service(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def faulty(*given: object) -> str:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(intake, "follow_events", faulty)
+    service = Intake(folder, store, spool_settings(folder), QueueSettings(), ACCOUNTS)
+    with pytest.raises(ZeroDivisionError, match="a fault of ours"):
+        await service.run()
+
+
 async def test_a_service_that_never_ran_is_stopped_at_once(
     folder: SpoolFolder, store: SqliteStore
 ) -> None:
@@ -110,14 +148,25 @@ async def test_the_loop_stays_free_in_a_burst(folder: SpoolFolder, store: Sqlite
 
 async def test_wrong_fields_are_refused_at_once(folder: SpoolFolder, store: SqliteStore) -> None:
     async with running(folder, store, scan=60.0, settle=60.0) as steps:
-        drop(folder, "bad.yaml", JOB + "subjct: x\ncc: [c]\n")
+        drop(folder, "bad.yaml", JOB + "subjct: x\ncc: [c]\nid: a1\nmeta: {t: 1}\n")
         await steps.reach("accepted")
     record = await only_record(store)
-    assert record.status is JobStatus.INVALID
+    assert (record.status, record.job_id, record.meta) == (JobStatus.INVALID, "a1", {"t": "1"})
     assert errors(record) == [
         "line 4, column 1: subjct: unknown key; did you mean 'subject'?",
         "line 5, column 6: cc[0]: is missing the domain; write name@example.org",
     ]
+
+
+async def test_mistakes_that_only_the_settings_show_are_told_with_the_others(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store) as steps:
+        drop(folder, "bad.yaml", JOB + "server: mx.test\nsubjct: x\n")
+        await steps.reach("accepted")
+    first, second = errors(await only_record(store))
+    assert first.startswith("line 4, column 9: server: ")
+    assert second.startswith("line 5, column 1: subjct: unknown key")
 
 
 @pytest.mark.parametrize("unfinished", ["", "from: 'a@exam", JOB + "attachments: ["])
@@ -222,8 +271,39 @@ async def test_attachments_go_along(folder: SpoolFolder, store: SqliteStore) -> 
     assert (folder.pickup / "big.bin").exists()
 
 
+async def test_attachments_may_lie_in_a_folder_of_the_settings(
+    folder: SpoolFolder, store: SqliteStore, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.bin").write_bytes(b"x")
+    async with running(folder, store, attachment_roots=(tmp_path / "root",)) as steps:
+        drop(folder, "a.yaml", JOB + "attachments: a.bin\n")
+        await steps.reach("accepted")
+    assert (await only_record(store)).status is JobStatus.QUEUED
+
+
+async def test_an_attachment_that_is_still_written_is_waited_for(folder: SpoolFolder) -> None:
+    class Meanwhile(SqliteStore):
+        tries = 0
+
+        async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+            self.tries += 1
+            if self.tries == 1:
+                (folder.pickup / "late.bin").write_bytes(b"longer")
+            return await super().accept(message, content, now)
+
+    store = await opened(Meanwhile, folder)
+    (folder.pickup / "late.bin").write_bytes(b"x")
+    async with running(folder, store, settle=0.3) as steps:
+        drop(folder, "a.yaml", JOB + "attachments: late.bin\n")
+        await steps.reach("accepted")
+    assert (await only_record(store)).status is JobStatus.QUEUED
+    await store.close()
+
+
+@pytest.mark.parametrize("mistake", ["", "subjct: x\n"])
 async def test_attachments_may_come_a_moment_later_than_their_job(
-    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, mistake: str
 ) -> None:
     looked: list[bool] = []
 
@@ -238,10 +318,10 @@ async def test_attachments_may_come_a_moment_later_than_their_job(
 
     monkeypatch.setattr(handover, "assemble", assemble_then_drop)
     async with running(folder, store, settle=0.3) as steps:
-        drop(folder, "a.yaml", JOB + "attachments: late.bin\n")
+        drop(folder, "a.yaml", JOB + "attachments: late.bin\n" + mistake)
         await steps.reach("accepted")
     assert looked == [False, True]
-    assert (await only_record(store)).status is JobStatus.QUEUED
+    assert len(errors(await only_record(store))) == (1 if mistake else 0)
 
 
 async def test_attachments_that_never_come_are_told(
@@ -264,6 +344,40 @@ async def test_a_message_over_the_limit_is_refused(folder: SpoolFolder, store: S
         await steps.reach("accepted")
     (problem,) = errors(await only_record(store))
     assert problem.endswith("octets; allowed are 2,000; [spool] max_message sets the limit")
+
+
+async def test_a_message_at_the_limit_is_taken(folder: SpoolFolder, store: SqliteStore) -> None:
+    size = 10_000
+    for change in (0, 0, -1):
+        async with running(folder, store, max_message=size + change) as steps:
+            drop(folder, "a.yaml", JOB)
+            await steps.reach("accepted")
+        newest, *_ = await all_records(store)
+        size = newest.size_octets or 0
+        assert newest.status is (JobStatus.INVALID if change else JobStatus.QUEUED)
+
+
+async def test_a_ready_message_that_grows_over_the_limit_is_refused(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    mail = "From: a@example.org\nTo: b@example.org\n\n" + "\n" * 500  # each gets its CR
+    async with running(folder, store, max_message=len(mail)) as steps:
+        drop(folder, "a.eml", mail)
+        await steps.reach("accepted")
+    (problem,) = errors(await only_record(store))
+    assert problem.endswith(f"allowed are {len(mail):,}; [spool] max_message sets the limit")
+
+
+async def test_a_time_in_the_future_keeps_no_job_waiting(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    async with running(folder, store) as steps:
+        aside = folder.root / "aside"
+        aside.write_text(JOB + "attachments: no.bin\n")
+        os.utime(aside, (time.time() + 86_400,) * 2)
+        os.rename(aside, folder.pickup / "a.yaml")
+        await steps.reach("accepted")
+    assert (await only_record(store)).status is JobStatus.INVALID
 
 
 # Crashes.
@@ -318,7 +432,36 @@ async def test_what_was_claimed_without_a_row_is_taken_again(
     assert sorted(record.status for record in records) == ["invalid", "invalid", "queued"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.yaml", JOB), ("a.eml", "From: a@example.org\nTo: b@example.org\n\nx\n")]
+)
+async def test_time_that_the_daemon_was_down_costs_no_job_its_lifetime(
+    folder: SpoolFolder, store: SqliteStore, name: str, text: str
+) -> None:
+    week_s = 7 * 86_400.0
+    drop(folder, name, text)
+    folder.claim(name, QueueIds().next(time.time() - week_s, 0))
+    async with running(folder, store) as steps:
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert record.status is JobStatus.QUEUED
+    assert record.expires_at is not None
+    assert record.expires_at > time.time() + 3600
+
+
 async def test_the_move_is_on_the_disk_before_the_row_is(folder: SpoolFolder) -> None:
+    await the_order(folder, "a.yaml", JOB, ["claim", "flush", "accept"])
+
+
+async def test_what_goes_with_a_job_is_on_the_disk_before_the_job_follows(
+    folder: SpoolFolder,
+) -> None:
+    drop(folder, "a.envelope.yaml", "to: b@example.org\n")
+    mail = "From: a@example.org\n\nx\n"
+    await the_order(folder, "a.eml", mail, ["flush", "claim", "flush", "accept"])
+
+
+async def the_order(folder: SpoolFolder, name: str, text: str, expected: list[str]) -> None:
     done: list[str] = []
 
     class Watched(SpoolFolder):
@@ -339,9 +482,9 @@ async def test_the_move_is_on_the_disk_before_the_row_is(folder: SpoolFolder) ->
 
     store = await opened(WatchedStore, folder)
     async with running(Watched(folder.root), store) as steps:
-        drop(folder, "a.yaml")
+        drop(folder, name, text)
         await steps.reach("accepted")
-    assert done == ["claim", "flush", "accept"]
+    assert done == expected
     await store.close()
 
 
@@ -414,21 +557,53 @@ class NoRoomToMove(SpoolFolder):
 async def test_a_claim_is_tried_until_there_is_room(
     folder: SpoolFolder, store: SqliteStore
 ) -> None:
-    async with running(NoRoomToMove(folder.root), store) as steps:
+    # It is tried again by itself: no scan comes to help.
+    async with running(NoRoomToMove(folder.root), store, scan=60.0, settle=60.0) as steps:
         drop(folder, "a.yaml")
         await steps.reach("accepted")
     assert (await only_record(store)).status is JobStatus.QUEUED
 
 
+class Sticky(SpoolFolder):
+    """One job cannot be moved, by rights that its writer set, say."""
+
+    attempts = 0
+
+    def claim(self, name: str, queue_id: str) -> Claim:
+        if name == "stuck.yaml":
+            self.attempts += 1
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return super().claim(name, queue_id)
+
+
+async def test_a_job_that_cannot_be_moved_is_left_for_a_while_and_stops_nobody(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "IN_FLIGHT", 1)
+    sticky = Sticky(folder.root)
+    drop(folder, "stuck.result.json", "{}")
+    async with running(sticky, store, events=False) as steps:
+        for times, name in enumerate(("a", "b", "c"), start=1):
+            drop(folder, "stuck.yaml" if times == 1 else "ignored.tmp")
+            drop(folder, f"{name}.yaml")  # taken when it has settled, as the other would be again
+            await steps.reach("accepted", times)
+    assert sticky.attempts == 1
+    assert (folder.pickup / "stuck.yaml").exists()
+    assert (folder.pickup / "stuck.result.json").exists()
+
+
 async def test_a_claimed_file_that_somebody_removed_stops_nobody(
     folder: SpoolFolder, store: SqliteStore
 ) -> None:
-    async with running(folder, store) as steps:
-        steps.then = lambda step: remove_claimed(folder, "a") if step == "claimed" else None
-        drop(folder, "a.yaml")
-        drop(folder, "b.yaml")
-        await steps.reach("accepted")
+    with capture_logs() as logs:
+        async with running(folder, store) as steps:
+            steps.then = lambda step: remove_claimed(folder, "a") if step == "claimed" else None
+            drop(folder, "a.yaml")
+            drop(folder, "b.yaml")
+            await steps.reach("accepted")
     assert (await only_record(store)).claim.name == "b"
+    (warning,) = [entry for entry in logs if entry["log_level"] != "info"]
+    assert warning["event"] == "a claimed job was removed by somebody"
 
 
 def remove_claimed(folder: SpoolFolder, name: str) -> None:
@@ -450,6 +625,21 @@ async def test_what_its_writer_changed_up_to_the_claim_is_what_counts(
         drop(folder, "a.yaml")
         await steps.reach("accepted")
     assert (await only_record(store)).job_id == "later"
+
+
+async def test_an_envelope_that_comes_between_reading_and_claim_counts(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def it_comes(folder: SpoolFolder, name: str) -> bool:
+        drop(folder, "a.envelope.yaml", "to: real@example.org\n")
+        return False
+
+    monkeypatch.setattr(intake, "may_follow", it_comes)
+    async with running(folder, store) as steps:
+        drop(folder, "a.eml", "From: a@example.org\nTo: header@example.org\n\nx\n")
+        await steps.reach("accepted")
+    record = await only_record(store)
+    assert [it.address for it in record.recipients] == ["real@example.org"]
 
 
 async def test_the_second_of_two_jobs_with_one_id_is_a_duplicate(

@@ -1,5 +1,6 @@
 """Which files are ready: by event at once, by scan when they stood still."""
 
+import math
 import os
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_a_file_that_is_put_off_is_left_alone_until_then(pickup: Pickup, tmp_pat
     pickup.put_off("a.yaml", status, NOW + 30)
     assert scan(pickup, NOW) == []
     assert scan(pickup, NOW + 30) == ["a.yaml"]
+
+
+def test_a_job_that_may_have_company_is_not_looked_at_earlier_for_that(
+    pickup: Pickup, tmp_path: Path
+) -> None:
+    status = drop(tmp_path, "a.yaml")
+    assert pickup.may_settle("a.yaml", status, NOW)
+    assert not pickup.may_settle("a.yaml", status, NOW + 2)
+    pickup.put_off("a.yaml", status, NOW + 30)
+    assert pickup.may_settle("a.yaml", status, NOW + 3)
+    assert scan(pickup, NOW + 29) == []
+
+
+def test_the_next_scan_comes_when_the_next_file_is_ready(pickup: Pickup, tmp_path: Path) -> None:
+    assert pickup.compare(pickup.look(), NOW) == math.inf
+    drop(tmp_path, "a.yaml")
+    assert pickup.compare(pickup.look(), NOW) == NOW + 2
+    drop(tmp_path, "b.yaml")
+    assert pickup.compare(pickup.look(), NOW + 1) == NOW + 2
 
 
 def test_what_is_gone_is_forgotten(pickup: Pickup, tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ def test_an_id_tells_its_time() -> None:
     assert claimed_at(first) == NOON
 
 
+def test_too_much_randomness_changes_no_time() -> None:
+    assert claimed_at(QueueIds().next(NOON, 2**40 - 1)) == NOON
+
+
 def test_ids_of_two_processes_sort_by_time() -> None:
     ids = [QueueIds().next(NOON + step / 1000, 2**30 - 1 - step) for step in range(50)]
     assert ids == sorted(ids)

@@ -1,10 +1,13 @@
 """Finished rows become result files, and jobs move to them, whatever cuts it off."""
 
 import asyncio
+import errno
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +17,18 @@ from asyncnet.mail.letter import Octets
 from asyncnet.mail.problem import Problem
 from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Verdict
 from asyncnet.mailqueue.sqlite import SqliteStore
-from asyncnet.mailqueue.store import Claim, NewMessage, Record, Refusal, Settlement
+from asyncnet.mailqueue.store import (
+    Claim,
+    NewMessage,
+    RecipientRecord,
+    Record,
+    Refusal,
+    Settlement,
+)
 from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.queue_id import QueueIds
 from asyncnet.spool.reporter import BATCH, Reporter
+from asyncnet.spool.result import result_octets
 
 IDS = QueueIds()
 KEEP_S = 3600.0
@@ -223,6 +234,22 @@ async def test_names_at_the_limit_fit(folder: SpoolFolder, store: SqliteStore) -
     assert f"{'语' * 66}~{second.queue_id}.result.json" in files(folder)["sent"]
 
 
+async def test_whatever_the_server_said_the_result_is_written(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    await finished(folder, store, "a.yaml")
+    (record,) = await store.unreported(1)
+    odd = replace(ACCEPTED, text="caf\udce9 \x00")
+    record = replace(
+        record,
+        claim=replace(record.claim, claimed_at=1_795_348_800.005),
+        recipients=(RecipientRecord("a@example.org", odd),),
+    )
+    document = json.loads(result_octets(record))
+    assert document["recipients"][0]["text"].startswith("caf")
+    assert document["claimed_at"].endswith(":00.005Z")
+
+
 # Crashes.
 
 
@@ -291,6 +318,140 @@ async def test_a_result_that_is_gone_is_written_again_beside_its_job(
     (folder.sent / "a.result.json").unlink()
     await report(folder, store)
     assert files(folder)["sent"] == ["a.result.json", "a.yaml"]
+
+
+async def test_all_is_on_the_disk_before_the_row_says_so(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def watched_fsync(descriptor: int) -> None:
+        done.append(f"flush {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        fsync(descriptor)
+
+    def watched_rename(source: Path, target: Path) -> None:
+        done.append(f"to {target.parent.name}/{target.name}")
+        rename(source, target)
+
+    class Watched(SqliteStore):
+        async def mark_reported(self, queue_ids: Iterable[str]) -> None:
+            done.append("reported")
+            await super().mark_reported(queue_ids)
+
+    store = Watched(folder.root / "queue.db", folder.queue, dedup_window_s=KEEP_S)
+    await store.open(time.time())
+    claim = await finished(folder, store, "a.eml", ACCEPTED, REJECTED)
+    (folder.queue / f"{claim.queue_id}.a.envelope.yaml").write_text("x")
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    await report_once(folder, store)
+    assert done == [
+        f"flush .{claim.queue_id}.result.json.tmp",
+        "to failed/a.result.json",
+        "to failed/a.envelope.yaml",
+        "to failed/a.eml",
+        *("flush sent", "flush failed", "flush queue"),
+        "reported",
+    ]
+    await store.close()
+
+
+async def test_a_job_that_vanishes_while_it_is_filed_stops_nobody(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    claim = await finished(folder, store, "a.yaml")
+
+    def take_away(step: str) -> None:
+        if step == "result written":
+            (folder.queue / claim.job_file).unlink()
+
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=take_away)
+    task = asyncio.create_task(reporter.run())
+    await reporter.stop()
+    await task
+    assert files(folder)["sent"] == ["a.result.json"]
+    assert await store.unreported(1) == []
+
+
+# Sweeping.
+
+
+async def sweep(folder: SpoolFolder, store: SqliteStore) -> None:
+    swept, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_step(step: str) -> None:
+        if step == "swept":
+            loop.call_soon_threadsafe(swept.set)
+
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=on_step)
+    task = asyncio.create_task(reporter.run())
+    async with asyncio.timeout(10):
+        await swept.wait()
+    await reporter.stop()
+    await task
+
+
+async def test_only_results_of_finished_jobs_are_swept(
+    folder: SpoolFolder, store: SqliteStore
+) -> None:
+    claim = await finished(folder, store, "a.eml")
+    await report(folder, store)
+    unknown = IDS.next(time.time(), 0)
+    for name in ("a.envelope.yaml", "a.result.json"):
+        (folder.queue / f"{claim.queue_id}.{name}").write_text("x")
+        (folder.queue / f"{unknown}.{name}").write_text("x")
+    await sweep(folder, store)
+    assert files(folder)["queue"] == sorted(
+        [
+            f"{claim.queue_id}.a.envelope.yaml",
+            *(f"{unknown}.a.envelope.yaml", f"{unknown}.a.result.json"),
+        ]
+    )
+
+
+async def test_what_cannot_be_put_away_keeps_no_result_back(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def faulty(*given: object) -> list[tuple[str, str]]:
+        loop.call_soon_threadsafe(tried.set)
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("asyncnet.spool.reporter.set_aside_alone", faulty)
+    reported = asyncio.Event()
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=telling(reported))
+    task = asyncio.create_task(reporter.run())
+    async with asyncio.timeout(10):
+        await tried.wait()
+        await finished(folder, store, "a.yaml")
+        await reported.wait()
+    await reporter.stop()
+    await task
+    assert files(folder)["sent"] == ["a.result.json", "a.yaml"]
+
+
+async def test_the_sweep_is_done_once_an_hour(folder: SpoolFolder, store: SqliteStore) -> None:
+    seen: list[str] = []
+    reported = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_step(step: str) -> None:
+        seen.append(step)
+        if step == "reported":
+            loop.call_soon_threadsafe(reported.set)
+
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=on_step)
+    task = asyncio.create_task(reporter.run())
+    for name in ("a.yaml", "b.yaml", "c.yaml"):
+        await finished(folder, store, name)
+        async with asyncio.timeout(10):
+            await reported.wait()
+        reported.clear()
+    await reporter.stop()
+    await task
+    assert seen.count("swept") <= 1
 
 
 # Running.

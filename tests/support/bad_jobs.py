@@ -83,6 +83,13 @@ _LARGE = (
         False,
     ),
     BadJob(
+        "50 TAG directives, as old Macs end lines",
+        "yaml",
+        b"".join(b"\r%%TAG !%d! a" % number for number in range(50)) + b"\r---\r" + BASE,
+        ("%TAG: tags are not used in jobs; leave these lines out",),
+        False,
+    ),
+    BadJob(
         "10,001 values",
         "yaml",
         BASE + b"cc: [" + b"c@example.org, " * 10_000 + b"]\n",

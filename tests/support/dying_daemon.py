@@ -1,15 +1,17 @@
 """The real daemon in a process that SIGKILLs itself at one step of a job's life.
 
-    python -m tests.support.dying_daemon STEP --config FILE
+    python -m tests.support.dying_daemon STEP [--passing N] --config FILE
 
 Every step of the crash story has a name here; STEPS tells what lies on the disk at that moment.
+With --passing it dies the next time only: so it can do a job well first.
 """
 
+import argparse
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from asyncnet.cli import logs
@@ -18,10 +20,11 @@ from asyncnet.config import Settings, load
 from asyncnet.mail.letter import Content
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import Acceptance, Lease, NewMessage, Settlement
+from asyncnet.providers.builtin import catalogue
 from asyncnet.supervisor import Daemon
 
 STEPS = {
-    "companions claimed": "the envelope file is in queue/, the ready message still in pickup/",
+    "companions claimed": "envelope file and earlier result are in queue/, the job in pickup/",
     "claimed": "the file is in queue/, no row",
     "composed": "the message is made, nothing of it is kept",
     "accepted": "the row is committed",
@@ -36,18 +39,28 @@ STEPS = {
 }
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def dying_at(step: str, passing: int) -> Callable[[str], None]:
+    """What is told of each step reached, and survives all but one."""
+    left = [passing]
+
+    def reach(reached: str) -> None:
+        if reached == step:
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+
+    return reach
 
 
 class DyingStore(SqliteStore):
     """The store, with death before or after what it does."""
 
-    step = ""
+    reach: Callable[[str], None]
+    TOLD = ("accepted", "reported")  # by the services, too, a moment later
 
     async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
         accepted = await super().accept(message, content, now)
-        self._reach("accepted")
+        self.reach("accepted")
         return accepted
 
     async def lease(
@@ -55,31 +68,32 @@ class DyingStore(SqliteStore):
     ) -> list[Lease]:
         leases = await super().lease(now, limit, passing_over)
         if leases:
-            self._reach("leased")
+            self.reach("leased")
         return leases
 
     async def mark_dot(self, lease: Lease) -> None:
-        self._reach("before the mark")
+        self.reach("before the mark")
         await super().mark_dot(lease)
-        self._reach("dot marked")
+        self.reach("dot marked")
 
     async def settle(self, lease: Lease, settlement: Settlement, now: float) -> None:
-        self._reach("answered")
+        self.reach("answered")
         await super().settle(lease, settlement, now)
-        self._reach("settled")
+        self.reach("settled")
 
     async def mark_reported(self, queue_ids: Iterable[str]) -> None:
         await super().mark_reported(queue_ids)
-        self._reach("reported")
-
-    def _reach(self, step: str) -> None:
-        if step == self.step:
-            die()
+        self.reach("reported")
 
 
 def main() -> None:
-    step, config = sys.argv[1], Path(sys.argv[3])
-    assert step in STEPS
+    parser = argparse.ArgumentParser()
+    parser.add_argument("step", choices=STEPS)
+    parser.add_argument("--passing", type=int, default=0)
+    parser.add_argument("--config", type=Path, required=True)
+    given = parser.parse_args()
+    config: Path = given.config
+    reach = dying_at(given.step, given.passing)
     settings = load(config)
     logs.configure(settings.log)
 
@@ -89,16 +103,16 @@ def main() -> None:
             settings.spool.dir / "queue",
             dedup_window_s=settings.queue.dedup_window,
         )
-        store.step = step
+        store.reach = reach
         return store
 
     def on_step(reached: str) -> None:
-        if reached == step:
-            die()
+        if reached not in DyingStore.TOLD:
+            reach(reached)
 
     daemon = Daemon(settings, make_store=make_store, on_step=on_step)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        sys.exit(runner.run(serve(daemon, lambda: load(config))))
+        sys.exit(runner.run(serve(daemon, lambda: (load(config), catalogue()))))
 
 
 if __name__ == "__main__":

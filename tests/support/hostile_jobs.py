@@ -58,6 +58,10 @@ HOSTILE: dict[str, tuple[JobKind, bytes]] = {
         "yaml",
         _many("", lambda n: f"%TAG !{n}! a\n", "--- a\n", most=100_000),
     ),
+    "TAG directives, as old Macs end lines": (
+        "yaml",
+        _many("\r", lambda n: f"%TAG !{n}! a\r", "--- a\r", most=100_000),
+    ),
     "TAG directives behind the end": (
         "yaml",
         _many(GOOD + "...\n", lambda n: f"%TAG !{n}! a\n", "--- a\n", most=100_000),
