@@ -1,15 +1,47 @@
 """The line of a file that a mistake is on, with a mark under the column, for a terminal."""
 
-from asyncnet.spool.document_text import LINE_END
+import re
+from collections.abc import Collection
+
+from asyncnet.mail.letter import Content
+from asyncnet.spool.document import MAX_DOCUMENT_OCTETS
 
 WIDTH_CELLS = 100  # of the excerpt; longer lines are cut around the column
 _BEFORE_CELLS = 60  # of it, at most, before the mark
 _TAB = "→   "  # seen, since a tab may be the mistake
 
 
-def lines_of(octets: bytes) -> list[str]:
-    """The lines of a job file, as its positions count them."""
-    return LINE_END.split(octets.decode("utf-8", "replace").removeprefix("\ufeff"))
+# As positions count them: what editors take for a line end, and nothing else.
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+def lines_at(content: Content, numbers: Collection[int]) -> dict[int, str]:
+    """Those lines of a file, counted from 1, without their ends, cut at MAX_DOCUMENT_OCTETS.
+
+    Reads no further than the last of them.  Raises what content.blocks() raises.
+    """
+    found: dict[int, str] = {}
+    last = max(numbers, default=0)
+    number, line, held = 1, bytearray(), b""
+    for block in content.blocks():
+        if number > last:
+            return found
+        block = held + block
+        held = b"\r" if block.endswith(b"\r") else b""  # its LF may begin the next block
+        first, *others = _LINE_END.split(block[: len(block) - len(held)])
+        line += first[: MAX_DOCUMENT_OCTETS - len(line)]
+        for octets in others:
+            _note(found, numbers, number, line)
+            number, line = number + 1, bytearray(octets)
+    _note(found, numbers, number, line)
+    return found
+
+
+def _note(found: dict[int, str], numbers: Collection[int], number: int, octets: bytearray) -> None:
+    if number in numbers:
+        text = octets.decode("utf-8", "replace")
+        found[number] = text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text
 
 
 def excerpt(line: str, column: int) -> tuple[str, str]:

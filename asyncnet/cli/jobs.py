@@ -4,35 +4,39 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from asyncnet.cli import exit_codes
-from asyncnet.cli.assembly import JobProblems, assemble_file, print_problems
+from asyncnet.cli.assembly import (
+    assemble_file,
+    content_of,
+    is_envelope,
+    message_of,
+    messages_for_envelopes,
+)
 from asyncnet.cli.excerpt import visible
+from asyncnet.cli.mistakes import JobProblems, print_problems
 from asyncnet.cli.settings import read_settings
 from asyncnet.cli.structure import draw
 from asyncnet.config import Settings
-from asyncnet.mail.envelope import Server
+from asyncnet.mail.envelope import Route, Server
 from asyncnet.mail.letter import ContentError
-from asyncnet.mail.problem import Problem
-from asyncnet.mime.message import compose
-from asyncnet.spool.assemble import Assembled
+from asyncnet.spool.assemble import Outgoing
 from asyncnet.spool.folder import is_job_name
-from asyncnet.spool.job import Job
 from asyncnet.spool.job_schema import job_schema
 
-NOWHERE = Server("localhost", 25, "none")  # a message looks the same whoever carries it
-READY = ".eml"  # a message as it is, no job to be checked
+# A message looks the same whoever carries it.
+ANYWHERE = Route(server=Server("localhost", 25, "none"))
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One job file and what it is: a letter, or wrong."""
+    """One job or ready message and what it is: fit to go, or wrong."""
 
     path: Path
-    outcome: Assembled | JobProblems
+    outcome: Outgoing | JobProblems
 
     def for_programs(self) -> dict[str, Any]:
         wrong = self.outcome if isinstance(self.outcome, JobProblems) else None
@@ -45,11 +49,14 @@ class Checked:
 
 
 def check(paths: Sequence[Path], config: Path | None, *, as_json: bool = False) -> int:
-    """Judge every job, also those below folders; mistakes and warnings go to stderr."""
+    """Judge every job and ready message, also those below folders.
+
+    Mistakes and warnings go to stderr.
+    """
     settings = read_settings(config)
     good, wrong = 0, 0
     documents = []
-    for path in paths:
+    for path in messages_for_envelopes(paths):
         for checked in _check(path, settings):
             good += not isinstance(checked.outcome, JobProblems)
             wrong += isinstance(checked.outcome, JobProblems)
@@ -67,27 +74,30 @@ def check(paths: Sequence[Path], config: Path | None, *, as_json: bool = False) 
 def _check(path: Path, settings: Settings) -> Iterator[Checked]:
     for file in _jobs_below(path) if path.is_dir() else [path]:
         try:
-            yield Checked(file, _letter(file, settings))
+            yield Checked(file, assemble_file(file, settings))
         except JobProblems as refused:
             yield Checked(file, refused)
 
 
-def _letter(path: Path, settings: Settings) -> Assembled:
-    if path.name.lower().endswith(READY):
-        advice = "drop it; its envelope is judged then"
-        raise JobProblems(path, (Problem("", "a ready message is no job", advice),))
-    return assemble_file(path, settings)
-
-
 def _jobs_below(folder: Path) -> Iterator[Path]:
-    """The job files in folder and its folders, sorted; pipes and devices would block us."""
+    """The jobs and ready messages in folder and its folders, sorted.
+
+    With them envelope files whose message is not there: the mail would go without them.
+    """
     for here, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(here, name)
-            if is_job_name(name) and not name.lower().endswith(READY):
-                if path.is_file() or not path.exists():  # what is gone is told when opened
-                    yield path
+            if not is_job_name(name) and not _is_envelope_alone(path):
+                continue
+            # Pipes and devices would block us; what is gone is told when opened.
+            if path.is_file() or not path.exists():
+                yield path
+
+
+def _is_envelope_alone(path: Path) -> bool:
+    hidden = path.name.startswith((".", "_"))
+    return not hidden and is_envelope(path) and message_of(path) is None
 
 
 def _tell(checked: Checked) -> None:
@@ -105,17 +115,14 @@ def _tell(checked: Checked) -> None:
 def render(path: Path, config: Path | None, *, tree: bool = False) -> int:
     """Write the message to stdout, octet by octet as it would go on the wire, or its tree."""
     settings = read_settings(config)
-
-    def anywhere(job: Job) -> Job:
-        return replace(job, account=None, server=NOWHERE)
-
+    (path,) = messages_for_envelopes([path])
     try:
-        assembled = assemble_file(path, settings, allow_server=True, change=anywhere)
-        message = compose(assembled.letter)
+        assembled = assemble_file(path, settings, allow_server=True, by=ANYWHERE)
+        content = content_of(path, assembled)
         if tree:
-            print("\n".join(draw(message)))
+            print("\n".join(draw(content)))
             return exit_codes.OK
-        for block in message.blocks():
+        for block in content.blocks():
             sys.stdout.buffer.write(block)
     except JobProblems as refused:
         print_problems(refused)

@@ -13,23 +13,26 @@ from rich.console import Console
 from rich.markup import escape
 
 from asyncnet.cli import exit_codes
-from asyncnet.cli.assembly import JobProblems, assemble_file, print_problems
+from asyncnet.cli.assembly import assemble_file, content_of, messages_for_envelopes
+from asyncnet.cli.excerpt import visible
+from asyncnet.cli.mistakes import JobProblems, print_problems
 from asyncnet.cli.serve import loop_factory
-from asyncnet.cli.settings import read_settings
-from asyncnet.cli.watching import Meter, print_event
+from asyncnet.cli.settings import read_providers, read_settings
+from asyncnet.cli.trace import print_event
+from asyncnet.cli.watching import Meter
 from asyncnet.config import Settings, parse_endpoint
 from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.delivery.exchange import Exchange, ExchangeFailed, Login, Target
 from asyncnet.delivery.judgement import Action, judge, judge_failure
-from asyncnet.mail.envelope import Envelope, Server, TlsMode, complete_server
+from asyncnet.mail.envelope import Envelope, Route, Server, TlsMode, complete_server
 from asyncnet.mail.letter import Content, ContentError
 from asyncnet.mail.verdict import RecipientStatus, Verdict
-from asyncnet.mime.message import compose
-from asyncnet.providers.builtin import catalogue
+from asyncnet.providers.presets import Catalogue
 from asyncnet.spool.assemble import Assembled
-from asyncnet.spool.job import Job
+from asyncnet.spool.assemble_ready import AssembledReady
 
 Engine = Literal["own", "stdlib"]
+_Outgoing = Assembled | AssembledReady
 _COLOURS = {RecipientStatus.ACCEPTED: "green", RecipientStatus.DEFERRED: "yellow"}
 
 
@@ -48,8 +51,11 @@ class ServerOptions:
     password_env: str | None
     ca_file: Path | None
 
-    def check(self) -> None:
+    def check(self, settings: Settings) -> None:
         """Raises UsageProblem."""
+        if self.account and self.account not in settings.account:
+            known = ", ".join(settings.account) or "none"
+            raise UsageProblem(f"--account: there is no account {self.account!r}; known: {known}")
         if self.account and self.server:
             raise UsageProblem("--account and --server exclude each other")
         if not self.server and (self.tls or self.user or self.password_env or self.ca_file):
@@ -74,12 +80,12 @@ class ServerOptions:
             return None
         return Login(self.user, os.environ[self.password_env])
 
-    def apply(self, job: Job) -> Job:
-        """The job, sent where the command line says."""
+    def route(self) -> Route | None:
+        """The way that takes the place of the jobs' own; None: as they say."""
         server = self.endpoint()
         if server is not None:
-            return replace(job, account=None, server=server)
-        return replace(job, account=self.account, server=None) if self.account else job
+            return Route(server=server)
+        return Route(account=self.account) if self.account else None
 
 
 def run(
@@ -93,14 +99,16 @@ def run(
     """Send the jobs one after the other; the worst outcome is the exit code."""
     settings = read_settings(config)
     try:
-        options.check()
+        options.check(settings)
         options.endpoint()
     except UsageProblem as problem:
         print(f"asyncnet: {problem}", file=sys.stderr)
         return exit_codes.USAGE
-    sender = _Sender(settings, options, trace=trace, engine=engine)
+    providers = read_providers(config)
+    sender = _Sender(settings, providers, options, trace=trace, engine=engine)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return max([runner.run(sender.send(path)) for path in jobs], key=_SEVERITY.index)
+        codes = [runner.run(sender.send(path)) for path in messages_for_envelopes(jobs)]
+    return max(codes, key=_SEVERITY.index)
 
 
 # From harmless to grave: a script that sends several jobs learns the worst.
@@ -115,9 +123,16 @@ _SEVERITY = [
 
 class _Sender:
     def __init__(
-        self, settings: Settings, options: ServerOptions, *, trace: bool, engine: Engine
+        self,
+        settings: Settings,
+        providers: Catalogue,
+        options: ServerOptions,
+        *,
+        trace: bool,
+        engine: Engine,
     ) -> None:
         self._settings = settings
+        self._providers = providers
         self._options = options
         self._trace = trace
         self._engine = engine
@@ -128,11 +143,9 @@ class _Sender:
         options = self._options
         allow = True if options.server else None
         try:
-            assembled = assemble_file(
-                path, self._settings, allow_server=allow, change=options.apply
-            )
+            assembled = assemble_file(path, self._settings, allow_server=allow, by=options.route())
             account = self._account(assembled)
-            verdicts = await self._deliver(assembled, account)
+            verdicts = await self._deliver(path, assembled, account)
         except JobProblems as refused:
             print_problems(refused)
             return exit_codes.DATA
@@ -143,17 +156,17 @@ class _Sender:
             print(f"asyncnet: {path}: {error}", file=sys.stderr)
             return exit_codes.TEMPFAIL
         for warning in assembled.warnings:
-            print(f"{path}: warning: {warning}", file=sys.stderr)
+            print(visible(f"{path}: warning: {warning}"), file=sys.stderr)
         self._print(path, account, verdicts)
         return _exit_code(verdicts.values())
 
-    def _account(self, assembled: Assembled) -> Account:
+    def _account(self, assembled: _Outgoing) -> Account:
         """The account or server that the job's route means.  Raises AccountError."""
         name, server = assembled.route.account, assembled.route.server
         if name is not None:
-            return resolve(name, self._settings.account[name], catalogue())
+            return resolve(name, self._settings.account[name], self._providers)
         assert server is not None
-        account = for_server(str(server), server, catalogue())
+        account = for_server(str(server), server, self._providers)
         return replace(account, ca_file=self._options.ca_file)
 
     async def _target(self, account: Account) -> Target:
@@ -161,11 +174,13 @@ class _Sender:
         login = self._options.login()
         return target if login is None else replace(target, login=login)
 
-    async def _deliver(self, assembled: Assembled, account: Account) -> Mapping[str, Verdict]:
+    async def _deliver(
+        self, path: Path, assembled: _Outgoing, account: Account
+    ) -> Mapping[str, Verdict]:
         target = await self._target(account)
         if self._engine == "stdlib":
             return await self._deliver_by_stdlib(assembled, target)
-        content = compose(assembled.letter)
+        content = content_of(path, assembled)
         trace = print_event if self._trace else None
         try:
             exchange = await Exchange.connect(target, trace)
@@ -178,9 +193,9 @@ class _Sender:
             await exchange.close()
 
     async def _deliver_by_stdlib(
-        self, assembled: Assembled, target: Target
+        self, assembled: _Outgoing, target: Target
     ) -> Mapping[str, Verdict]:
-        from asyncnet.lab.baseline import send_with_stdlib
+        from asyncnet.lab.baseline import build_octets, send_octets_with_stdlib
 
         login = target.login
         if (
@@ -193,9 +208,13 @@ class _Sender:
                 "use TLS, or say plaintext_auth = true in the account"
             )
         try:
+            if isinstance(assembled, AssembledReady):
+                octets = b"".join(assembled.content.blocks())
+            else:
+                octets = build_octets(assembled.letter, assembled.envelope)
             return await asyncio.to_thread(
-                send_with_stdlib,
-                assembled.letter,
+                send_octets_with_stdlib,
+                octets,
                 assembled.envelope,
                 Server(target.host, target.port, target.tls),
                 login=None if login is None else (login.user, login.password),

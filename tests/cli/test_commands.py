@@ -5,16 +5,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from asyncnet.config import Endpoint
-from asyncnet.lab.sink import Sink
+from tests.cli.processes import run
 from tests.support.certificates import Certificates
 from tests.support.daemon import REPOSITORY, config_text, running
 from tests.support.maildir import read_maildir
@@ -27,41 +24,6 @@ text: |
   Hello.
 """
 PASSWORD = "made up for this test"
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-async def run(folder: Path, *argv: str | Path, **environment: str) -> Ended:
-    """Run `python -m asyncnet ARGV` in folder until it ends."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "asyncnet", *map(str, argv)),
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "200", **environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
-
-
-@pytest.fixture
-async def sinks(tmp_path: Path) -> AsyncIterator[Any]:
-    async with AsyncExitStack() as stack:
-
-        async def make(**options: Any) -> Sink:
-            sink = Sink((Endpoint("127.0.0.1", 0),), tmp_path / "maildir", **options)
-            await sink.start()
-            stack.push_async_callback(sink.stop)
-            return sink
-
-        yield make
 
 
 def job(folder: Path, to: str = "ok@example.com", extra: str = "") -> Path:
@@ -108,12 +70,13 @@ async def test_check_goes_through_folders_and_counts(tmp_path: Path) -> None:
     job(jobs)
     (jobs / "inner" / "wrong.yaml").write_text("to: nobody\nattachments: [gone.pdf]\n")
     (jobs / "inner" / "notes.txt").write_text("no job")
-    (jobs / "inner" / "ready.eml").write_text("Subject: no job\n\n")
+    (jobs / "inner" / "ready.eml").write_text("From: ada@example.org\nTo: nobody\n\n")
     (jobs / ".hidden.yaml").write_text("no job")
     os.mkfifo(jobs / "pipe.yaml")
     ended = await run(tmp_path, "check", "jobs", "-c", "asyncnet.toml")
     assert ended.code == 65
-    assert ended.out.splitlines()[-1] == "1 good, 1 wrong"
+    assert ended.out.splitlines()[-1] == "1 good, 2 wrong"
+    assert "jobs/inner/ready.eml:2:1: To: is missing the domain" in ended.err
     assert "jobs/inner/wrong.yaml:1:5: to: is missing the domain" in ended.err
     assert "jobs/inner/wrong.yaml:2:15: attachments[0]: 'gone.pdf': there is no" in ended.err
     assert "jobs/inner/wrong.yaml: from: is missing" in ended.err
@@ -251,6 +214,7 @@ async def test_trace_shows_the_handshake_and_both_sides_of_the_dialogue(
         pytest.param(("--server", "h", "--user", "u", "--password-env", "NOT_SET"), id="no env"),
         pytest.param(("--server", "h:99999"), id="no port"),
         pytest.param(("--engine", "third"), id="no engine"),
+        pytest.param(("--account", "nobody's"), id="no account"),
     ],
 )
 async def test_a_wrong_command_line_is_told_and_ends_with_64(
@@ -338,6 +302,26 @@ async def test_submit_overwrites_no_job_that_still_waits(tmp_path: Path) -> None
     for _ in range(2):
         assert (await run(tmp_path, "submit", job(tmp_path), "-c", "asyncnet.toml")).code == 0
     assert sorted(path.name for path in pickup.iterdir()) == ["hello-2.yaml", "hello.yaml"]
+
+
+async def test_submit_of_what_would_be_passed_over_names_it_so_that_it_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "asyncnet.toml").write_text(config_text(tmp_path, 1025))
+    pickup = tmp_path / "spool" / "pickup"
+    pickup.mkdir(parents=True)
+    for name in ("_draft.yaml", "job.txt", ".hidden.yml"):
+        job(tmp_path).rename(tmp_path / name)
+        assert (await run(tmp_path, "submit", name, "-c", "asyncnet.toml")).code == 0
+    names = sorted(path.name for path in pickup.iterdir())
+    assert names == ["draft.yaml", "hidden.yml", "job.txt.yaml"]
+
+
+async def test_submit_without_a_spool_says_what_makes_one(tmp_path: Path) -> None:
+    (tmp_path / "asyncnet.toml").write_text(config_text(tmp_path, 1025))
+    ended = await run(tmp_path, "submit", job(tmp_path), "-c", "asyncnet.toml")
+    assert ended.code == 78
+    assert "there is no such folder; the daemon makes it" in ended.err
 
 
 async def test_the_version_is_the_package_s(tmp_path: Path) -> None:
