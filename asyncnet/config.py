@@ -5,7 +5,9 @@ Durations are seconds (float), sizes octets (int); in the file both are written 
 "90s" or "200MB".  A mistake is told with file, line and key, and all mistakes at once.
 """
 
+import binascii
 import difflib
+import ipaddress
 import os
 import re
 import sys
@@ -16,8 +18,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +36,9 @@ CONFIG_VARIABLE = "ASYNCNET_CONFIG"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_RATE = re.compile(r"([1-9][0-9]{0,5})\s*/\s*(s|min|h|d)", re.ASCII)
+_RATE_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_HTTPS = re.compile(r"https://[!-~]+")
 _SIZE = re.compile(r"(\d+)\s*([kMGT]?)(i?)B", re.IGNORECASE)
 
 
@@ -62,6 +69,24 @@ def parse_size(value: object) -> object:
         raise ValueError(f'{value!r} is no size; write it as "64kB", "25MB" or "1GiB"')
     number, scale, binary = match.groups()
     return int(number) * (1024 if binary else 1000) ** " kmgt".index(scale.lower() or " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most so many messages within so many seconds."""
+
+    messages: int
+    seconds: float
+
+
+def parse_rate(value: object) -> object:
+    """Read "30/min" (or /s, /h, /d) as Rate(30, 60.0)."""
+    if isinstance(value, Rate):
+        return value
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is no rate; write it as "30/min", "2/s", "500/h" or "2000/d"')
+    return Rate(int(match[1]), _RATE_UNITS_S[match[2]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +135,66 @@ def _texts(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _pin(value: str) -> str:
+    """A pin as RFC 7469 section 2.4 writes it: the base64 of a SHA-256."""
+    try:
+        digest = binascii.a2b_base64(value.encode("ascii"), strict_mode=True)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise ValueError(f"{value!r} is no pin: the base64 of a SHA-256 has 44 characters")
+    return value
+
+
+def _host(value: str) -> str:
+    bare = _unbracketed(value)
+    if ":" in bare and not _is_ip_address(bare):
+        raise ValueError(f"{value!r} is no host; a port is written as port = 587")
+    if not bare or not bare.isprintable() or " " in bare:
+        raise ValueError(f"{value!r} is no host")
+    return bare
+
+
+def _unbracketed(value: str) -> str:
+    return value[1:-1] if value.startswith("[") and value.endswith("]") else value
+
+
+def _is_ip_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _ip_address(value: str) -> str:
+    address = _unbracketed(value)
+    if not _is_ip_address(address):
+        raise ValueError(f"{value!r} is no IP address; a name is written as host")
+    return address
+
+
+def _https(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.hostname and (parts.port or 443) and parts.username is None
+    except ValueError:
+        good = False
+    if not good or not _HTTPS.fullmatch(value):
+        # Not shown: somebody may have written a password into it.
+        raise ValueError('a token server is written as "https://host/path", without user name')
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Listen = Annotated[tuple[Endpoint, ...], BeforeValidator(_endpoints)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Pins = Annotated[tuple[Annotated[str, AfterValidator(_pin)], ...], BeforeValidator(_texts)]
+
+PASSWORD_MECHANISMS = ("SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5")
+TOKEN_MECHANISMS = ("OAUTHBEARER", "XOAUTH2")
+AuthName = Literal["SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5", "OAUTHBEARER", "XOAUTH2"]
 
 
 class Section(BaseModel):
@@ -173,32 +254,83 @@ class SecretSource(Section):
         return self
 
 
+class OAuth2Settings(Section):
+    """Where an access token comes from: ready-made, or by a refresh token (RFC 6749 section 6).
+
+    token_url and scope: the preset's where it has them.  ca_file is for the token server.
+    """
+
+    token: SecretSource | None = None
+    token_url: Annotated[str, AfterValidator(_https)] | None = None
+    client_id: str | None = None
+    client_secret: SecretSource | None = None
+    refresh_token: SecretSource | None = None
+    scope: str | None = None
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "OAuth2Settings":
+        if self.token is not None:
+            others = sorted(self.model_fields_set - {"token"})
+            if others:
+                raise ValueError(f"token stands alone; take out {', '.join(others)}")
+        elif self.client_id is None or self.refresh_token is None:
+            raise ValueError("give token, or client_id and refresh_token")
+        return self
+
+
 class AccountSettings(Section):
     """One account at a provider's submission server."""
 
     preset: str | None = None
-    host: str | None = None
+    host: Annotated[str, AfterValidator(_host)] | None = None
     port: int | None = Field(None, ge=1, le=65535)
     tls: Literal["implicit", "starttls", "none"] | None = None  # None: by the port
     user: str | None = None
     secret: SecretSource | None = None
+    oauth2: OAuth2Settings | None = None
     senders: Texts = ()
     default: bool = False
-    auth: tuple[Literal["PLAIN", "LOGIN"], ...] | None = None  # None: what the server offers
+    auth: tuple[AuthName, ...] | None = None  # None: the best that the server offers
     plaintext_auth: bool = False
     connections: int | None = Field(None, ge=1, le=100)
     messages_per_connection: int | None = Field(None, ge=1)
+    rate: Annotated[Rate, BeforeValidator(parse_rate)] | None = None
+    window: int = Field(1, ge=1, le=32)  # messages under way at a time over one connection
     ca_file: Path | None = None
     verify: bool = True
+    pin_sha256: Pins = ()  # one of these must be the server's public key, besides all else
+    address: Annotated[str, AfterValidator(_ip_address)] | None = None  # host still is the name
     ehlo: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "AccountSettings":
         if self.preset is None and self.host is None:
             raise ValueError('give a preset ("qq", "126", "gmail", …) or a host')
-        if (self.user is None) != (self.secret is None):
-            raise ValueError("user and secret go together; give both, or neither for no login")
+        if self.secret is not None and self.oauth2 is not None:
+            raise ValueError("secret and oauth2 exclude each other; give one of them")
+        credential = "secret" if self.oauth2 is None else "oauth2"
+        if (self.user is None) != (self.secret is None and self.oauth2 is None):
+            raise ValueError(
+                f"user and {credential} go together; give both, or neither for no login"
+            )
+        if self.auth is not None and self.user is not None:
+            usable = PASSWORD_MECHANISMS if self.oauth2 is None else TOKEN_MECHANISMS
+            if not set(self.auth) & set(usable):
+                raise ValueError(f"auth has none for {credential}: {', '.join(usable)}")
+        if self.pin_sha256 and self.tls == "none":
+            raise ValueError('pin_sha256 needs TLS; take out tls = "none", or the pins')
         return self
+
+    def secret_sources(self) -> Iterator[tuple[tuple[str, ...], SecretSource]]:
+        """Every source of a secret, with its keys."""
+        if self.secret is not None:
+            yield ("secret",), self.secret
+        if self.oauth2 is not None:
+            for key in ("token", "client_secret", "refresh_token"):
+                source = getattr(self.oauth2, key)
+                if source is not None:
+                    yield ("oauth2", key), source
 
 
 class SinkSettings(Section):
@@ -304,10 +436,12 @@ def _check_values(settings: Settings, path: Path | None, where: str, text: str) 
     if path is None or sys.platform == "win32" or not path.stat().st_mode & 0o077:
         return
     problems = [
-        f"{where}, line {_line_of(('account', name, 'secret'), text)}: [account.{name}] secret: "
+        f"{where}, line {_line_of(('account', name, *keys), text)}: "
+        f"[account.{name}] {'.'.join(keys)}: "
         f"the file can be read by others; chmod 600 {where}, or use env, file or command"
         for name, account in settings.account.items()
-        if account.secret is not None and account.secret.value is not None
+        for keys, source in account.secret_sources()
+        if source.value is not None
     ]
     if problems:
         raise ConfigError(problems)

@@ -1,24 +1,23 @@
 """Accounts ready for use: the settings and the provider's preset put together, secrets on demand.
 
-A secret is read when a connection is made and kept nowhere: a file or credential changed
-meanwhile counts at the next login, and no secret lies in memory while mail waits.
+A password is read when a connection is made and kept nowhere: no password lies in memory while
+mail waits.
 """
 
-import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asyncnet.config import AccountSettings, SecretSource
+from asyncnet.config import AccountSettings, OAuth2Settings, SecretSource
+from asyncnet.delivery.credential import CredentialError, read_secret
 from asyncnet.delivery.exchange import Login, Target
+from asyncnet.delivery.tokens import Grant, ReadyTokens, RefreshedTokens, Tokens
 from asyncnet.mail.envelope import SUBMISSION_PORT, Server, TlsMode, port_by_tls, tls_by_port
 from asyncnet.providers.presets import Catalogue, Preset, ProviderError
 from asyncnet.providers.rules import RuleBook
 
 DEFAULT_CONNECTIONS = 2  # polite towards a server that we know nothing of
-COMMAND_TIMEOUT_S = 30.0  # a password program may ask a vault; a person at a prompt it may not
-MAX_SECRET_OCTETS = 64 * 1024  # more is a wrong file
 
 
 class AccountError(Exception):
@@ -36,6 +35,7 @@ class Account:
     book: RuleBook = field(repr=False)
     user: str | None = None
     secret: SecretSource | None = field(default=None, repr=False)
+    tokens: Tokens | None = field(default=None, repr=False, compare=False)
     mechanisms: tuple[str, ...] | None = None
     plaintext_auth: bool = False
     charset: str = "latin-1"
@@ -43,18 +43,25 @@ class Account:
     messages_per_connection: int | None = None
     recipients: int | None = None
     interval_s: float = 0.0
+    burst: int = 1  # so many messages may begin within interval_s
     connection_s: float | None = None
     no_rset: bool = False
     ca_file: Path | None = None
     verify: bool = True
     ehlo: str | None = None
+    pins: tuple[str, ...] = ()
+    address: str | None = None
+    window: int = 1
 
     async def target(self, environment: Mapping[str, str] = os.environ) -> Target:
-        """What Exchange.connect() needs, the password read just now.  Raises AccountError."""
-        login = None
-        if self.user is not None and self.secret is not None:
-            password = await read_secret(self.secret, environment)
-            login = Login(self.user, password, self.mechanisms, self.plaintext_auth)
+        """What Exchange.connect() needs, the password or token had just now.
+
+        Raises AccountError, as connect() then may when it renews a token.
+        """
+        try:
+            login = await self._login(environment)
+        except CredentialError as error:
+            raise AccountError(str(error)) from error
         return Target(
             host=self.host,
             port=self.port,
@@ -65,6 +72,34 @@ class Account:
             ehlo=self.ehlo,
             charset=self.charset,
             rset=not self.no_rset,
+            address=self.address,
+            pins=self.pins,
+            window=self.window,
+        )
+
+    async def _login(self, environment: Mapping[str, str]) -> Login | None:
+        tokens = self.tokens
+        if self.user is None:
+            return None
+        if tokens is None:
+            if self.secret is None:
+                return None
+            password = await read_secret(self.secret, environment)
+            return Login(self.user, password, self.mechanisms, self.plaintext_auth)
+
+        async def renew(refused: str) -> str | None:
+            try:
+                return await tokens.renew(refused, environment)
+            except CredentialError as error:
+                raise AccountError(str(error)) from error
+
+        return Login(
+            self.user,
+            await tokens.token(environment),
+            self.mechanisms,
+            self.plaintext_auth,
+            bearer=True,
+            renew=renew,
         )
 
 
@@ -91,18 +126,23 @@ def resolve(name: str, settings: AccountSettings, catalogue: Catalogue) -> Accou
         book=catalogue.rule_book(preset),
         user=settings.user,
         secret=settings.secret,
+        tokens=_tokens(name, settings.oauth2, preset),
         mechanisms=settings.auth,
         plaintext_auth=settings.plaintext_auth,
         charset=limits.charset,
         connections=settings.connections or limits.connections or DEFAULT_CONNECTIONS,
         messages_per_connection=settings.messages_per_connection or limits.messages_per_connection,
         recipients=limits.recipients,
-        interval_s=limits.interval_s,
+        interval_s=settings.rate.seconds if settings.rate else limits.interval_s,
+        burst=settings.rate.messages if settings.rate else 1,
         connection_s=limits.connection_s,
         no_rset=limits.no_rset,
         ca_file=settings.ca_file,
         verify=settings.verify,
         ehlo=settings.ehlo,
+        pins=settings.pin_sha256,
+        address=settings.address,
+        window=settings.window,
     )
 
 
@@ -121,6 +161,27 @@ def _preset(name: str, settings: AccountSettings, catalogue: Catalogue) -> Prese
         raise AccountError(f"[account.{name}] {error}") from error
 
 
+def _tokens(name: str, oauth2: OAuth2Settings | None, preset: Preset | None) -> Tokens | None:
+    if oauth2 is None:
+        return None
+    if oauth2.token is not None:
+        return ReadyTokens(oauth2.token)
+    token_url = oauth2.token_url or (preset.token_url if preset else None)
+    if token_url is None:
+        raise AccountError(f'[account.{name}] oauth2 needs a token_url, "https://…"')
+    assert oauth2.client_id is not None
+    assert oauth2.refresh_token is not None
+    grant = Grant(
+        token_url=token_url,
+        client_id=oauth2.client_id,
+        refresh_token=oauth2.refresh_token,
+        client_secret=oauth2.client_secret,
+        scope=oauth2.scope or (preset.scope if preset else None),
+        ca_file=oauth2.ca_file,
+    )
+    return RefreshedTokens(grant)
+
+
 def _port_and_tls(settings: AccountSettings, preset: Preset | None) -> tuple[int, TlsMode]:
     """The port by the TLS mode where only that is written, and the other way round."""
     ports = preset.ports if preset else {}
@@ -131,93 +192,3 @@ def _port_and_tls(settings: AccountSettings, preset: Preset | None) -> tuple[int
     else:
         port = preset.port if preset else SUBMISSION_PORT
     return port, settings.tls or ports.get(port) or tls_by_port(port)
-
-
-async def read_secret(source: SecretSource, environment: Mapping[str, str] = os.environ) -> str:
-    """The password from where the settings say it is; one line end at its end is dropped.
-
-    Raises AccountError, which names the place and never the content.  Cancelling ends a
-    command that still runs.
-    """
-    if source.value is not None:
-        return _one_line(source.value.get_secret_value(), "secret value")
-    if source.env is not None:
-        if source.env not in environment:
-            raise AccountError(f"the environment variable {source.env} is not set")
-        return _one_line(environment[source.env], f"the environment variable {source.env}")
-    if source.command is not None:
-        return await _from_command(source.command)
-    path = source.file if source.file is not None else _credential(source, environment)
-    text = await asyncio.to_thread(_from_file, path)
-    return _one_line(text, f"the file {path}")
-
-
-def _credential(source: SecretSource, environment: Mapping[str, str]) -> Path:
-    """systemd's LoadCredential= puts files into a folder that only the service can read."""
-    name = source.credential or ""
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        raise AccountError(
-            f"the credential {name!r} is not there: systemd sets $CREDENTIALS_DIRECTORY only "
-            "for a service with LoadCredential="
-        )
-    if Path(name).name != name:
-        raise AccountError(f"the credential {name!r} is no plain name")
-    return Path(folder) / name
-
-
-def _from_file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            octets = file.read(MAX_SECRET_OCTETS + 1)
-    except OSError as error:
-        raise AccountError(f"the file {path} cannot be read: {error.strerror}") from error
-    return _decoded(octets, f"the file {path}")
-
-
-async def _from_command(command: tuple[str, ...]) -> str:
-    # Only the program is named in errors: its arguments, and what it prints, may be secrets.
-    program = command[0] if command else ""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except (OSError, TypeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the command is empty or invalid"
-        raise AccountError(f"the command {program!r} cannot be started: {reason}") from None
-    try:
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            octets, _ = await process.communicate()
-    except TimeoutError:
-        raise AccountError(
-            f"the command {program!r} gave no password within {COMMAND_TIMEOUT_S:g} s"
-        ) from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        raise AccountError(f"the command {program!r} ended with exit code {process.returncode}")
-    return _one_line(_decoded(octets, f"the command {program!r}"), f"the command {program!r}")
-
-
-def _decoded(octets: bytes, where: str) -> str:
-    if len(octets) > MAX_SECRET_OCTETS:
-        raise AccountError(f"{where} is too long for a password")
-    try:
-        return octets.decode("utf-8")
-    except UnicodeDecodeError:
-        # Without the cause: its text shows octets of the secret.
-        raise AccountError(f"{where} is no UTF-8 text") from None
-
-
-def _one_line(text: str, where: str) -> str:
-    secret = text.removesuffix("\n").removesuffix("\r")
-    if not secret:
-        raise AccountError(f"{where} is empty")
-    if any(character in secret for character in "\r\n\0"):
-        raise AccountError(f"{where} holds more than one line; a password is one")
-    return secret

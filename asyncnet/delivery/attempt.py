@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from asyncnet.delivery.accounts import AccountError
-from asyncnet.delivery.exchange import ExchangeFailed, RecipientReply
+from asyncnet.delivery.exchange import ExchangeFailed
 from asyncnet.delivery.judgement import Action, Judgement, judge, judge_failure
 from asyncnet.delivery.lane import Lane
 from asyncnet.delivery.pool import Pool, Talk
@@ -18,6 +18,7 @@ from asyncnet.mail.letter import ContentError
 from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Scope, Verdict
 from asyncnet.mailqueue.store import Lease, Store
 from asyncnet.smtp.errors import UnsafeArgument
+from asyncnet.smtp.transaction import RecipientReply
 
 # Settings and secrets are read anew each time, which costs nobody a login.
 UNUSABLE_DELAY_S = 60.0
@@ -37,13 +38,14 @@ class Attempt:
         self.dot_marked = False
         self.server: str | None = None
         self.tls: Mapping[str, Any] | None = None
+        self._talk: Talk | None = None  # the last one
         self.positions = tuple(lease.positions[place] for place in places)
         self._store = store
         self._pool = pool
         self._lane = lane
         self._lease = lease
         recipients = tuple(lease.envelope.recipients[place] for place in places)
-        self._envelope = replace(lease.envelope, recipients=recipients)
+        self._envelope = replace(lease.envelope, recipients=recipients, envid=lease.queue_id)
 
     async def run(self) -> dict[int, Judgement]:
         """Judgements by position.
@@ -52,15 +54,15 @@ class Attempt:
         may only have left an idle connection.  Raises LeaseLost, StoreError, and whatever is
         a bug; dot_marked then tells what is known.
         """
-        judgements = await self._once(fresh=False)
+        judgements = await self._once()
         if all(judgement.action is Action.RECONNECT for judgement in judgements.values()):
-            judgements = await self._once(fresh=True)
+            judgements = await self._once(after=self._talk)
         return judgements
 
-    async def _once(self, *, fresh: bool) -> dict[int, Judgement]:
+    async def _once(self, *, after: Talk | None = None) -> dict[int, Judgement]:
         account = self._lane.account
         try:
-            talk = await self._pool.take(self._lane.key, account, fresh=fresh)
+            talk = self._talk = await self._pool.take(self._lane.key, account, after=after)
         except ExchangeFailed as failed:
             if failed.reply is not None:
                 self.server = f"{account.host}:{account.port}"
@@ -84,7 +86,9 @@ class Attempt:
         exchange = talk.exchange
         self.server, self.tls = exchange.server, exchange.tls
         content = self._store.content(self._lease)
-        answers = await exchange.transact(self._envelope, content, self._mark_dot)
+        answers = await exchange.transact(
+            self._envelope, content, self._mark_dot, alone=self._lease.attempts > 0
+        )
         return dict(
             zip(self.positions, (self._judge(a, exchange.usable) for a in answers), strict=True)
         )

@@ -8,13 +8,19 @@ from typing import Protocol
 
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.verdict import Phase
-from asyncnet.smtp.command import Command, Greeting, Quit
+from asyncnet.smtp.command import Command, Greeting, Quit, Rcpt, Rset
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.session import TABLE, Answer, Session
 
 
 class Watcher(Protocol):
-    """Is told all that happens; rule is the RFC section that rules it."""
+    """Is told all that happens; rule is the RFC section that rules it.
+
+    active False: nobody looks, and it need not be told.
+    """
+
+    @property
+    def active(self) -> bool: ...
 
     def note(self, text: str, rule: str) -> None: ...
 
@@ -41,14 +47,23 @@ class Dialogue:
     def at_rest(self) -> bool:
         return self.wire.alive and not self.wire.pending and self.session.at_rest
 
-    def say(self, commands: Sequence[Command], *, before: bytes = b"", utf8: bool = False) -> None:
-        """Send a group in one write, behind the content that may begin it.
+    def compose(self, commands: Sequence[Command], encoded: bytes | None = None) -> bytes:
+        """The octets of a group that is to be written now: its replies are due.
 
-        Raises UnsafeArgument, and then nothing was sent.
+        encoded as in Session.send().  Raises UnsafeArgument, and then none are.
         """
-        octets = self.session.send(commands, utf8=utf8)
-        self.watcher.said(commands)
-        self.wire.write(before + octets if before else octets)
+        octets = self.session.send(commands, encoded=encoded)
+        self._stage = None
+        if self.watcher.active:
+            self.watcher.said(commands)
+        return octets
+
+    def write(self, octets: bytes) -> None:
+        self.wire.write(octets)
+
+    def say(self, commands: Sequence[Command]) -> None:
+        """Send a group in one write.  Raises UnsafeArgument, and then nothing was sent."""
+        self.write(self.compose(commands))
 
     async def ask(self, command: Command) -> Reply:
         """Say one thing and return what is answered.  Raises as say() and answer() do."""
@@ -56,27 +71,53 @@ class Dialogue:
             self.say((command,))
         return (await self.answer()).reply
 
-    async def answer(self, seconds: float | None = None) -> Answer:
+    async def answer(self, recipients: int = 1) -> Answer:
         """The next reply that is due.  Raises ConnectionLost or BrokenPeer.
 
-        A stage's deadline begins with its first reply and covers all of them; seconds: where
-        it is not the usual one.
+        A stage's deadline begins when its first reply is waited for and covers all of them;
+        recipients: how many the transaction has.
         """
-        due = self.session.due
-        assert due is not None, "nothing was asked"
-        if due.phase is not self._stage:
-            self._stage = due.phase
-            what = f"reply to {due.verb}" if due.verb else str(due.phase)
-            self.wire.expect(seconds or self.deadlines.of(due.phase), what)
-        while (answer := self.session.next_answer()) is None:
+        while (answer := self.answer_here()) is None:
+            self._expect(recipients)
             self.session.receive_data(await self.wire.read())
-        self.watcher.heard(answer.reply, answer.command.rule)
         return answer
 
+    async def listen_for_answers(self) -> None:
+        """Return when something is here of what is due.  Raises as answer() does."""
+        if not self.session.pending:
+            self._expect(1)
+            self.session.receive_data(await self.wire.read())
+
+    def answers_if_hoped(self, count: int) -> Sequence[Reply] | None:
+        """Session.next_if_hoped(), where nobody watches."""
+        return None if self.watcher.active else self.session.next_if_hoped(count)
+
+    def answer_here(self) -> Answer | None:
+        """The next reply, if it arrived already: those of one group mostly come together."""
+        answer = self.session.next_answer()
+        if answer is not None and self.watcher.active:
+            self.watcher.heard(answer.reply, answer.command.rule)
+        return answer
+
+    def _expect(self, recipients: int) -> None:
+        due = self.session.due
+        assert due is not None, "nothing was asked"
+        if due.phase is self._stage:
+            return
+        self._stage = due.phase
+        what = f"reply to {due.verb}" if due.verb else str(due.phase)
+        seconds = self.deadlines.of(due.phase)
+        if isinstance(due, Rcpt):
+            seconds += (recipients - 1) * self.deadlines.rcpt_more_s
+        elif isinstance(due, Rset):
+            seconds = self.deadlines.rset_s
+        self.wire.expect(seconds, what)
+
     def listen(self) -> None:
-        """Notice what the server says unasked.  Raises BrokenPeer."""
+        """Notice what the server says unasked, where nothing is due.  Raises BrokenPeer."""
         if self.wire.pending:
             self.session.receive_data(self.wire.take())
+        if self.session.due is None and self.session.pending:
             self.session.next_answer()
 
     def rest(self) -> None:

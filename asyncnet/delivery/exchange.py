@@ -5,42 +5,47 @@ for what, how long, and what is true when the connection is lost.  The one momen
 can clear up is between the last octet of the content and the reply to it (RFC 1047).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from time import perf_counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from secrets import token_urlsafe
 from typing import Any, Literal
 
 from asyncnet.delivery.dialogue import Dialogue
-from asyncnet.delivery.handover import Handover, Mark
-from asyncnet.delivery.wire import (
-    ConnectFailed,
-    ConnectionLost,
-    Deadlines,
-    LookupFailed,
-    TlsFailed,
-    Wire,
-    tls_context,
-)
+from asyncnet.delivery.errors import ConnectFailed, ConnectionLost, LookupFailed, TlsFailed
+from asyncnet.delivery.handover import BeforeDot, Handover, Progress
+from asyncnet.delivery.pipeline import Pipeline
+from asyncnet.delivery.tls import TlsFacts, check_pins, tls_context
+from asyncnet.delivery.trace import Narrator, Trace
+from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.envelope import Envelope, TlsMode
-from asyncnet.mail.letter import BLOCK_OCTETS, Content
+from asyncnet.mail.letter import Content
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.command import Command
 from asyncnet.smtp.errors import BrokenPeer, InjectedOctets, UnsafeArgument
+from asyncnet.smtp.mechanism import Mechanism
 from asyncnet.smtp.opening import Opening, OpeningFailed
 from asyncnet.smtp.reply import Reply
-from asyncnet.smtp.sasl import mechanisms
+from asyncnet.smtp.sasl import password_mechanisms, token_mechanisms
 from asyncnet.smtp.session import Session
-from asyncnet.smtp.transaction import Outcome, Transaction, mail_command, obstacle
+from asyncnet.smtp.transaction import Plan, RecipientReply, best_plan, obstacle
+
+NONCE_OCTETS = 18  # of a SCRAM login: as much as a random UUID and a little more
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user name and password; the password never shows in repr."""
+    """A user name and password; the password never shows in repr.
+
+    bearer: the password is an access token.  renew, where there is one, is told the token that
+    the server refused, and gives another one (None: there is none other).
+    """
 
     user: str
     password: str = field(repr=False)
     mechanisms: tuple[str, ...] | None = None  # None: the best the server offers
     plaintext: bool = False  # allow AUTH without TLS to a host that is not loopback
+    bearer: bool = False
+    renew: Callable[[str], Awaitable[str | None]] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Login({self.user!r}, password=…)"
@@ -50,10 +55,14 @@ class Login:
 class Target:
     """Where to connect and how to prove who is who.
 
-    host is a name or an IP address.  server_name is what the certificate must say (default:
-    host).  ehlo is our name in EHLO (None: this host's FQDN, else its address literal).
+    host is a name or an IP address; address, where given, is connected to in its place.
+    server_name is what the certificate must say (default: host); pins are public keys, one of
+    which must be the server's besides (RFC 7469; none: any).  ehlo is our name in EHLO (None:
+    this host's FQDN, else its address literal).
     charset decodes reply texts that are not UTF-8 ("gb18030" for QQ).  rset False: RSET is
     never said (QQ answers it with junk); the talk ends where a transaction must be undone.
+    plan is the boldest way of sending that is tried, window how many messages may then be under
+    way at a time (CHUNKED alone).
     """
 
     host: str
@@ -66,39 +75,10 @@ class Target:
     ehlo: str | None = None
     charset: str = "latin-1"
     rset: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class TraceEvent:
-    """Something that can be watched.  text never holds a secret.
-
-    direction is ">" (we sent), "<" (they sent) or "*" (we note: lookup, handshake, TLS).
-    at_s counts from the start of the talk.  rule is the RFC section that rules it.
-    """
-
-    direction: Literal[">", "<", "*"]
-    at_s: float
-    text: str
-    rule: str = ""
-
-
-Trace = Callable[[TraceEvent], None]
-Progress = Callable[[int], None]  # octets of the content handed over so far
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientReply:
-    """What one transaction said of one recipient.
-
-    reply is None where none came: detail says what happened instead.  The recipient was
-    accepted exactly when phase is DOT and the code is 2yz.  in_doubt: the end of the content
-    was sent and its reply never came (RFC 1047).
-    """
-
-    phase: Phase
-    reply: Reply | None
-    detail: str = ""
-    in_doubt: bool = False
+    plan: Plan = Plan.CHUNKED
+    window: int = 1
+    address: str | None = None
+    pins: tuple[str, ...] = ()
 
 
 class ExchangeFailed(Exception):
@@ -125,28 +105,45 @@ class ExchangeFailed(Exception):
 class Exchange:
     """An open, introduced and (where asked) logged-in talk; made by connect().
 
-    One transaction at a time.
+    Several messages may be handed over at a time: each goes behind the one before it.
     """
 
     server: str  # "host:port" as configured
     tls: Mapping[str, Any] | None  # {"version": "TLSv1.3", "verified": True}
-    transactions: int  # messages begun so far: those for which MAIL was said
+    tls_facts: TlsFacts | None  # more of it: cipher, certificate, chain
 
     def __init__(self, target: Target, dialogue: Dialogue) -> None:
         host = f"[{target.host}]" if ":" in target.host else target.host
         self.server = f"{host}:{target.port}"
         self.tls = None
-        self.transactions = 0
+        self.tls_facts = None
         self._target = target
         self._dialogue = dialogue
+        self._pipeline: Pipeline | None = None  # once the talk is open
 
     @property
     def usable(self) -> bool:
-        """Whether another transaction may be tried.
+        """Whether another message may be tried.
 
         Turns False by itself when the server closes the connection or speaks unasked.
         """
-        return self._dialogue.at_rest
+        return self._dialogue.wire.alive if self.load else self._dialogue.at_rest
+
+    @property
+    def load(self) -> int:
+        """Messages in transact()."""
+        return self._pipeline.load if self._pipeline is not None else 0
+
+    @property
+    def room(self) -> int:
+        """How many more at a time would use the wire better; 0 where they would only wait."""
+        return self._pipeline.room if self._pipeline is not None else 0
+
+    @property
+    def tripped(self) -> Plan | None:
+        """The plan that this server seems unable to follow, though it offered all it takes."""
+        pipeline = self._pipeline
+        return pipeline.plan if pipeline is not None and pipeline.tripped else None
 
     @classmethod
     async def connect(
@@ -154,11 +151,29 @@ class Exchange:
     ) -> "Exchange":
         """Resolve, connect address by address, TLS, EHLO (else HELO), AUTH.
 
-        Raises ExchangeFailed; nothing stays open then.  Cancelling closes the socket.
+        A token that the server refuses is renewed once, and tried on a new connection.  Raises
+        ExchangeFailed, and what Login.renew() raises; nothing stays open then.  Cancelling
+        closes the socket.
         """
-        deadlines, watcher = deadlines or Deadlines(), _Watcher(trace)
+        deadlines, watcher = deadlines or Deadlines(), Narrator(trace)
         try:
-            wire = await Wire.connect(target.host, target.port, deadlines, watcher.note)
+            return await cls._connect(target, watcher, deadlines)
+        except ExchangeFailed as failed:
+            login = target.login
+            if login is None or login.renew is None or not _credential_refused(failed):
+                raise
+            token = await login.renew(login.password)
+            if token is None:
+                raise
+        watcher.note("the token was refused; here is a new one", "RFC 7628 section 3.2.3")
+        fresh = replace(target, login=replace(login, password=token))
+        return await cls._connect(fresh, watcher, deadlines)
+
+    @classmethod
+    async def _connect(cls, target: Target, watcher: Narrator, deadlines: Deadlines) -> "Exchange":
+        try:
+            place = target.address or target.host
+            wire = await Wire.connect(place, target.port, deadlines, watcher.note)
         except LookupFailed as error:
             raise ExchangeFailed(Phase.DNS, str(error), cause="dns") from error
         except ConnectFailed as error:
@@ -180,54 +195,39 @@ class Exchange:
         self,
         envelope: Envelope,
         content: Content,
-        before_dot: Callable[[], Awaitable[None]],
+        before_dot: BeforeDot | None = None,
         progress: Progress | None = None,
+        *,
+        alone: bool = False,
     ) -> tuple[RecipientReply, ...]:
         """Hand over one message; one RecipientReply per recipient, in their order.
 
         before_dot is awaited before the octets that end the content may leave; when it raises,
-        they are not sent, the talk is over and the exception goes on to the caller.  Never
-        raises for what a server says or for a lost connection: that is in the replies.
-        Raises ContentError when the content cannot be read (the talk is over then, nothing
-        was accepted).  Many recipients: one transaction, the server's limit permitting.
+        they are not sent and the exception goes on to the caller.  Never raises for what a server
+        says or for a lost connection: that is in the replies.  Raises ContentError when the
+        content cannot be read; nothing was accepted then.  Either may end the talk.  alone: the
+        message shares no round trip with others.
         """
-        mark = Mark(before_dot)
-        try:
-            outcomes = await self._hand_over(envelope, content, mark, progress)
-            await mark.end()
-        except BaseException:
-            self._dialogue.wire.abort()
-            await mark.abandon()
-            raise
-        return tuple(
-            RecipientReply(outcome.phase, outcome.reply, outcome.detail, outcome.in_doubt)
-            for outcome in outcomes
-        )
+        assert self._pipeline is not None, "the talk is not open"
+        session = self._dialogue.session
+        capabilities = session.capabilities
+        trouble = obstacle(envelope, content.octets, capabilities, secured=session.secured)
+        if trouble is not None:
+            return (trouble,) * len(envelope.recipients)
+        handover = Handover(envelope, content, capabilities, before_dot, progress, alone=alone)
+        if not handover.transaction.hopeless:
+            try:
+                await self._pipeline.carry(handover)
+                if error := await handover.mark.outcome():
+                    raise error
+            except BaseException:
+                await handover.mark.abandon()
+                raise
+        return handover.replies()
 
     async def close(self) -> None:
         """Say QUIT where that is still possible, wait for nobody, close."""
         self._dialogue.part()
-
-    async def _hand_over(
-        self, envelope: Envelope, content: Content, mark: Mark, progress: Progress | None
-    ) -> list[Outcome]:
-        session = self._dialogue.session
-        capabilities = session.capabilities
-        why = obstacle(envelope, content.octets, capabilities, secured=session.secured)
-        if why is not None:
-            return [Outcome(Phase.MAIL, None, why)] * len(envelope.recipients)
-        # Small content is read before a word is said: it goes out in one piece.
-        block = b"".join(content.blocks()) if content.octets <= BLOCK_OCTETS else None
-        transaction = Transaction(
-            mail_command(envelope, content.octets, capabilities),
-            envelope.recipients,
-            utf8=envelope.smtputf8,
-            limit=capabilities.recipient_limit,
-        )
-        handover = Handover(self._dialogue, transaction, content, block, mark, progress)
-        await handover.run(utf8=envelope.smtputf8, rset=self._target.rset)
-        self.transactions += handover.begun
-        return [outcome for outcome in transaction.outcomes if outcome is not None]
 
     async def _open(self) -> None:
         """Everything up to READY.  Raises OpeningFailed, or ExchangeFailed for the wire."""
@@ -245,6 +245,9 @@ class Exchange:
                     await self._secure()
         except StopIteration:
             self._dialogue.rest()
+            capabilities, target = self._dialogue.session.capabilities, self._target
+            plan = min(best_plan(capabilities), target.plan)
+            self._pipeline = Pipeline(self._dialogue, plan, window=target.window, rset=target.rset)
         except (TlsFailed, InjectedOctets) as error:
             raise ExchangeFailed(Phase.TLS, str(error), cause="tls") from error
         except ConnectionLost as error:
@@ -260,7 +263,7 @@ class Exchange:
         return Opening(
             client_name=target.ehlo or wire.local_name,
             tls=target.tls,
-            ways=mechanisms(login.user, login.password, login.mechanisms) if login else None,
+            ways=_ways(target),
             clear_login=login is not None and (login.plaintext or wire.peer_is_loopback),
         )
 
@@ -271,40 +274,32 @@ class Exchange:
         name = target.server_name or target.host
         context = tls_context(target.ca_file, verify=target.verify)
         version, cipher = await wire.start_tls(context, name, self._dialogue.deadlines.tls_s)
+        proven = "proves" if target.verify else "was NOT ASKED to prove"
+        self._note_tls(f"{version}, {cipher}; the certificate {proven} {name}")
+        self.tls_facts = wire.facts
+        if wire.facts is not None:
+            self._note_tls(str(wire.facts))
+            check_pins(wire.facts, target.pins)
         self._dialogue.session.secure()
         self.tls = {"version": version, "verified": target.verify}
-        proven = "proves" if target.verify else "was NOT ASKED to prove"
-        self._dialogue.watcher.note(
-            f"{version}, {cipher}; the certificate {proven} {name}",
-            "RFC 8314 section 3.3" if target.tls == "implicit" else "RFC 3207 section 4",
+
+    def _note_tls(self, text: str) -> None:
+        rule = "RFC 8314 section 3.3" if self._target.tls == "implicit" else "RFC 3207 section 4"
+        self._dialogue.watcher.note(text, rule)
+
+
+def _credential_refused(failed: ExchangeFailed) -> bool:
+    """A 5yz to the login, whichever (providers answer 535, 530, 501 and 550 to a stale token)."""
+    return failed.phase is Phase.AUTH and failed.reply is not None and failed.reply.code >= 500
+
+
+def _ways(target: Target) -> tuple[Mechanism, ...] | None:
+    login = target.login
+    if login is None:
+        return None
+    if login.bearer:
+        return token_mechanisms(
+            login.user, login.password, login.mechanisms, host=target.host, port=target.port
         )
-
-
-class _Watcher:
-    """Tells the trace what happens, where there is a trace."""
-
-    def __init__(self, trace: Trace | None) -> None:
-        self._trace = trace
-        self._begun_s = perf_counter()
-
-    def note(self, text: str, rule: str) -> None:
-        self._tell("*", text, rule)
-
-    def said(self, commands: Iterable[Command]) -> None:
-        if self._trace is not None:
-            for command in commands:
-                self._tell(">", str(command), command.rule)
-
-    def content(self, octets: int) -> None:
-        self._tell(">", f"[{octets} octets of content]", "RFC 5321 section 4.1.1.4")
-
-    def heard(self, reply: Reply, rule: str) -> None:
-        if self._trace is not None:
-            *others, last = reply.lines
-            for line in others:
-                self._tell("<", f"{reply.code}-{line}", rule)
-            self._tell("<", f"{reply.code} {last}".rstrip(), rule)
-
-    def _tell(self, direction: Literal[">", "<", "*"], text: str, rule: str) -> None:
-        if self._trace is not None:
-            self._trace(TraceEvent(direction, perf_counter() - self._begun_s, text, rule))
+    nonce = token_urlsafe(NONCE_OCTETS)
+    return password_mechanisms(login.user, login.password, login.mechanisms, nonce=nonce)

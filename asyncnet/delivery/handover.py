@@ -1,38 +1,47 @@
-"""One message handed over: envelope, content, the dot that cannot be taken back (RFC 5321).
+"""One message on its way over a talk: what is to be sent, how far it got, what was answered.
 
-What is true when the connection is lost: before the dot has left, nobody got the message;
-between the dot and the reply to it nobody can know (RFC 1047); after that the reply stands,
-whatever the connection does.
+What is true when the connection is lost: before the end of the content has left, nobody got the
+message; between that and the reply to it nobody can know (RFC 1047); after that the reply
+stands, whatever the connection does.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from asyncnet.delivery.dialogue import Dialogue
-from asyncnet.delivery.wire import ConnectionLost
-from asyncnet.mail.letter import Content, ContentError
+from asyncnet.mail.envelope import Envelope
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError
 from asyncnet.mail.verdict import Phase
-from asyncnet.smtp.command import Command, Data, Dot, Rcpt, Rset
-from asyncnet.smtp.errors import BrokenPeer, UnsafeArgument
-from asyncnet.smtp.session import State, UnaskedReply
-from asyncnet.smtp.transaction import Outcome, Transaction, Transparency
+from asyncnet.smtp.capability import Capabilities
+from asyncnet.smtp.command import Command
+from asyncnet.smtp.transaction import RecipientReply, Transaction, mail_command
+
+BeforeDot = Callable[[], Awaitable[None]]
+Progress = Callable[[int], None]  # octets of the content handed over so far
 
 
 class Mark:
-    """before_dot as a task: begun beside the replies, over before the dot, never left behind."""
+    """before_dot as a task: begun beside the replies, over before the end, never left behind."""
 
-    def __init__(self, before_dot: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, before_dot: BeforeDot | None) -> None:
         self._before_dot = before_dot
         self._task: asyncio.Future[None] | None = None
 
     def begin(self) -> None:
-        if self._task is None:
+        if self._task is None and self._before_dot is not None:
             self._task = asyncio.ensure_future(self._before_dot())
 
-    async def end(self) -> None:
-        """Return when it is done, if it was begun.  Raises what it raised."""
-        if self._task is not None:
-            await self._task
+    async def outcome(self) -> Exception | None:
+        """None when it is done, or was never begun; else what it raised."""
+        if self._task is None:
+            return None
+        if not self._task.done():
+            await asyncio.wait((self._task,))
+        if self._task.cancelled():  # whoever cancelled it cuts the talk, too
+            return asyncio.InvalidStateError("the mark was abandoned")
+        error = self._task.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        return error
 
     async def abandon(self) -> None:
         """Cancel it where it runs; whatever comes of it interests nobody any more."""
@@ -45,148 +54,70 @@ class Mark:
 
 
 class Handover:
-    """One message on its way; see Exchange.transact.  block is the whole content if small."""
+    """One message to hand over.  done is resolved when all its replies are there.
+
+    alone: it shares no write and no window with others, since it failed before.  block is the
+    whole content where it is small.  Raises ContentError where that cannot be read.
+    """
 
     def __init__(
         self,
-        dialogue: Dialogue,
-        transaction: Transaction,
+        envelope: Envelope,
         content: Content,
-        block: bytes | None,
-        mark: Mark,
-        progress: Callable[[int], None] | None,
+        capabilities: Capabilities,
+        before_dot: BeforeDot | None,
+        progress: Progress | None,
+        *,
+        alone: bool = False,
     ) -> None:
-        self.begun = False  # MAIL was said
-        self._dialogue = dialogue
-        self._transaction = transaction
-        self._content = content
-        self._block = block
-        self._mark = mark
-        self._progress = progress
-        self._transparency = Transparency()
-        self._dot_left = False
+        self.content = content
+        self.block = whole(content) if content.octets <= BLOCK_OCTETS else None
+        self.mark = Mark(before_dot)
+        self.progress = progress
+        self.alone = alone
+        self.group: tuple[Command, ...] = ()  # the commands of the write that is answered now
+        self.answered = 0  # of them
+        self.joined = False  # they went behind another message's content
+        self.end_left = False  # the end of the content may be on its way
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.transaction = Transaction(
+            mail_command(envelope, content.octets, capabilities),
+            envelope.recipients,
+            utf8=envelope.smtputf8,
+            limit=capabilities.recipient_limit,
+        )
 
-    async def run(self, *, utf8: bool, rset: bool) -> None:
-        """The outcomes are in the transaction then.
+    def replies(self) -> tuple[RecipientReply, ...]:
+        """One for each recipient, in their order; only once it is done."""
+        return tuple(reply for reply in self.transaction.replies if reply is not None)
 
-        Raises ContentError, or what before_dot raised.
-        """
-        transaction, session = self._transaction, self._dialogue.session
-        try:
-            self._dialogue.listen()  # whatever lies there answers nothing that we shall say
-            if not session.at_rest:
-                raise ConnectionLost("the talk was over before")
-            await self._send_envelope(utf8)
-            if transaction.content_wanted and transaction.hopeless:
-                # 354 although nobody was accepted: a lone dot, and never the content (RFC
-                # 2920 section 3.1 warns of just this).
-                await self._send_end()
-            elif transaction.content_wanted:
-                await (self._stream() if self._block is None else self._send_block(self._block))
-            if session.state is State.TRANSACTION and rset:
-                await self._undo()
-        except (ConnectionLost, BrokenPeer) as error:
-            self._give_up(error)
-        self._dialogue.rest()
+    def finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
-    async def _send_envelope(self, utf8: bool) -> None:
-        """MAIL, RCPT and DATA with their replies: in one group where the server takes it."""
-        commands = self._transaction.commands()
-        pipelining = "PIPELINING" in self._dialogue.session.capabilities
-        for group in [commands] if pipelining else [(command,) for command in commands]:
-            if self._transaction.hopeless:
-                return
-            try:
-                self._dialogue.say(group, utf8=utf8)
-            except UnsafeArgument as error:  # MAIL: each RCPT was looked at before
-                self._transaction.settle(Outcome(Phase.MAIL, None, f"cannot be sent: {error}"))
-                return
-            self.begun = True
-            if self._block is not None and isinstance(group[-1], Data):
-                self._mark.begin()  # while the replies are on their way
-            for command in group:
-                self._transaction.receive(await self._dialogue.answer(self._seconds(command)))
-                if self._dialogue.session.state is State.OVER:
-                    return
+    def fail(self, error: Exception) -> None:
+        """End it by what went wrong on our side."""
+        if not self.done.done():
+            self.done.set_exception(error)
 
-    def _seconds(self, command: Command) -> float | None:
-        if not isinstance(command, Rcpt):
-            return None
-        deadlines, count = self._dialogue.deadlines, len(self._transaction.outcomes)
-        return deadlines.rcpt_s + (count - 1) * deadlines.rcpt_more_s
-
-    async def _send_block(self, block: bytes) -> None:
-        """Content and dot in one write."""
-        octets = self._transparency.encode(block) + self._transparency.line_end()
-        await self._end_mark(len(block))
-        await self._send_end(octets)
-
-    async def _stream(self) -> None:
-        """Content block by block, no more of it in memory than the wire takes, then the dot."""
-        sent_octets = 0
-        for block in self._content.blocks():
-            self._dialogue.wire.expect(self._dialogue.deadlines.block_s, "room for more content")
-            self._dialogue.wire.write(self._transparency.encode(block))
-            await self._dialogue.wire.drain()
-            self._dialogue.listen()
-            sent_octets += len(block)
-            if self._progress is not None:
-                self._progress(sent_octets)
-        # The mark comes only now and not beside the stream: a crash within the minutes that
-        # it may take leaves no doubt.
-        await self._end_mark(sent_octets)
-        await self._send_end(self._transparency.line_end())
-
-    async def _end_mark(self, read_octets: int) -> None:
-        """The last look before the octets that cannot be taken back."""
-        if read_octets != self._content.octets:
-            raise ContentError(f"{read_octets} octets where {self._content.octets} were promised")
-        self._dialogue.watcher.content(read_octets)
-        self._dialogue.rest()  # the time that we need is not the server's
-        self._mark.begin()
-        await self._mark.end()
-        self._dialogue.listen()
-        self._dialogue.wire.check()
-
-    async def _send_end(self, octets: bytes = b"") -> None:
-        """The rest of the content with the lone dot, and the reply that decides."""
-        decides = not self._transaction.hopeless
-        self._dialogue.say((Dot(),), before=octets)
-        self._dot_left = True
-        if decides and self._block is not None and self._progress is not None:
-            self._progress(self._content.octets)
-        answer = await self._dialogue.answer()
-        self._transaction.settle(Outcome(Phase.DOT, answer.reply))
-
-    async def _undo(self) -> None:
-        """End a transaction that came to no content, so that another one may begin."""
-        self._dialogue.rest()
-        self._dialogue.say((Rset(),))
-        await self._dialogue.answer(self._dialogue.deadlines.rset_s)
-
-    def _give_up(self, error: ConnectionLost | BrokenPeer) -> None:
-        """The talk broke: what that means for those without an outcome."""
-        due = self._dialogue.session.due
-        if due is None and isinstance(error, ConnectionLost):
-            error = self._last_words() or error
-        self._dialogue.watcher.note(str(error), "RFC 5321 section 3.8")
-        self._dialogue.wire.abort()
-        reply = error.reply if isinstance(error, UnaskedReply) else None
-        if self._dot_left:
-            doubt = not self._dialogue.wire.unsent
-            self._transaction.settle(Outcome(Phase.DOT, None, str(error), in_doubt=doubt))
-            return
-        early = Phase.DATA if self._transaction.content_wanted else Phase.MAIL
-        phase = due.phase if due is not None else early
-        if reply is not None and reply.code >= 400:  # it counts, although it comes too early
-            self._transaction.settle(Outcome(phase, reply))
+    def lose(self, phase: Phase, why: str, *, unsent: bool = False) -> None:
+        """End it because the talk broke; unsent: its end certainly never left this machine."""
+        if self.end_left:
+            lost = RecipientReply(Phase.DOT, None, why, in_doubt=not unsent)
         else:
-            self._transaction.settle(Outcome(phase, None, str(error)))
+            lost = RecipientReply(phase, None, why)
+        self.transaction.settle(lost)
+        self.finish()
 
-    def _last_words(self) -> BrokenPeer | None:
-        """What the server said before it closed in the middle of our content."""
-        try:
-            self._dialogue.listen()
-        except BrokenPeer as error:
-            return error
-        return None
+
+def whole(content: Content) -> bytes:
+    """All of a small content.  Raises ContentError where it has not the length it promised."""
+    block = b"".join(content.blocks())
+    check_length(len(block), content)
+    return block
+
+
+def check_length(octets: int, content: Content) -> None:
+    """Raise ContentError where octets are not what SIZE said, or BDAT will say."""
+    if octets != content.octets:
+        raise ContentError(f"{octets} octets where {content.octets} were promised")

@@ -1,18 +1,24 @@
-"""Open talks, kept for the next message of the same route.
+"""Open talks, shared and kept for the next messages of the same route.
 
 A login costs several round trips, and providers count logins: a talk is used again while its
-server takes it.  A talk lies in the pool, is in use by exactly one transaction, or is closed.
+server takes it, and carries several messages one behind the other where that saves round trips.
+A talk lies idle in the pool, carries messages, or is closed.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asyncnet.delivery.accounts import Account
 from asyncnet.delivery.exchange import Exchange, Target
+from asyncnet.smtp.transaction import Plan
 
 IDLE_S = 30.0  # servers hang up after minutes, some providers count open connections
+# A server that failed a plan is spared it so long; then it may have been put right, or it was
+# the network's fault.
+PLAN_MEMORY_S = 3600.0
 
 
 class Connect(Protocol):
@@ -23,13 +29,21 @@ class Connect(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Talk:
-    """An exchange in the pool's care."""
+    """An exchange in the pool's care.  users: messages that took it and did not give it back."""
 
     key: str
     exchange: Exchange
+    number: int  # later ones have higher numbers
     made_at: float
     idle_since: float = 0.0
-    reused: bool = False  # it carried a message before: the server may have left meanwhile
+    users: int = 0
+    begun: int = 0  # messages it was taken for
+    retired: bool = False  # takes no more messages; closed when the last one is over
+
+    @property
+    def places(self) -> int:
+        """How many messages make good use of it at a time."""
+        return self.exchange.load + self.exchange.room
 
 
 @dataclass(eq=False, slots=True)
@@ -37,9 +51,11 @@ class _Shelf:
     """What one route has open.  limit is the number of talks it may have at a time."""
 
     limit: int
-    in_use: int = 0
-    idle: list[Talk] = field(default_factory=list)
-    freed: asyncio.Event = field(default_factory=asyncio.Event)
+    connecting: int = 0
+    talks: list[Talk] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    plan: Plan = Plan.CHUNKED
+    plan_until: float = 0.0
 
 
 class Pool:
@@ -56,47 +72,43 @@ class Pool:
         self._idle_s = idle_s
         self._shelves: dict[str, _Shelf] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
 
-    async def take(self, key: str, account: Account, *, fresh: bool = False) -> Talk:
-        """An open talk; waits while the route has as many in use as it may.
+    async def take(self, key: str, account: Account, *, after: Talk | None = None) -> Talk:
+        """A talk for one message: an idle one, else a new one, else a place on a busy one.
 
-        fresh: not one that lay here; those are closed, since what killed one killed all.
-        Raises ExchangeFailed or AccountError when a new one cannot be had.  Every talk taken
-        is given back or discarded.  Cancelling leaves nothing open or in use.
+        Waits while the route has as many as it may and none has room.  after: only one that was
+        made later than that talk; those that lie idle and are older are closed, since what
+        killed one killed all.  Raises ExchangeFailed or AccountError when a new one cannot be
+        had.  Every talk taken is given back or discarded.  Cancelling leaves nothing open or in
+        use.
         """
         shelf = self._shelves.setdefault(key, _Shelf(account.connections))
-        while shelf.in_use >= shelf.limit:
-            shelf.freed.clear()
-            await shelf.freed.wait()
-        if fresh:
-            self._close_all(shelf)
-        self._close_old(shelf, account)
-        if shelf.idle:
-            # The last one in: the others may reach their idle time and go.
-            talk = shelf.idle.pop()
-            shelf.in_use += 1
-            return talk
-        shelf.in_use += 1
-        try:
-            exchange = await self._connect(await account.target())
-        except BaseException:
-            self._free(shelf)
-            raise
-        return Talk(key, exchange, self._clock())
+        oldest = 0 if after is None else after.number + 1
+        while True:
+            self._retire(shelf, lambda talk: talk.number < oldest)
+            self._retire_worn(shelf, account)
+            talk = _idle(shelf)
+            if talk is None and len(shelf.talks) + shelf.connecting < shelf.limit:
+                talk = await self._open(shelf, key, account)
+            if talk is None:
+                talk = _with_room(shelf)
+            if talk is not None:
+                talk.users += 1
+                talk.begun += 1
+                return talk
+            shelf.changed.clear()
+            await shelf.changed.wait()
 
     def give(self, talk: Talk, account: Account) -> None:
         """Take a talk back: kept for the next message, or closed where its time is over."""
-        shelf = self._shelves[talk.key]
-        self._free(shelf)
-        talk.idle_since = self._clock()
-        talk.reused = True
-        shelf.idle.append(talk)
-        self._close_old(shelf, account)
+        shelf = self._release(talk)
+        self._retire_worn(shelf, account)
 
     def discard(self, talk: Talk) -> None:
         """Take a talk back that is not to be used again."""
-        self._free(self._shelves[talk.key])
-        self._close(talk)
+        talk.retired = True
+        self._release(talk)
 
     def fewer(self, key: str) -> None:
         """Have one talk less at a time from now on, one at least: the server asked for it."""
@@ -105,52 +117,98 @@ class Pool:
             shelf.limit = max(1, shelf.limit - 1)
 
     def limit(self, key: str, account: Account) -> int:
-        """How many talks the route may have in use at a time."""
+        """How many messages of the route may be on their way at a time."""
         shelf = self._shelves.get(key)
-        return account.connections if shelf is None else shelf.limit
+        if shelf is None:
+            return account.connections
+        open_ones = [talk for talk in shelf.talks if not talk.retired]
+        new = max(0, shelf.limit - len(shelf.talks))
+        return max(1, new + sum(max(talk.users, talk.places) for talk in open_ones))
 
     def sweep(self) -> float | None:
         """Close what lay idle too long; the time when to come again (None: nothing lies here)."""
         now = self._clock()
         for shelf in self._shelves.values():
-            self._close_where(shelf, lambda talk: now - talk.idle_since >= self._idle_s)
-        times = [talk.idle_since for shelf in self._shelves.values() for talk in shelf.idle]
+            self._retire(shelf, lambda talk: self._idle_too_long(talk, now))
+        times = [
+            talk.idle_since
+            for shelf in self._shelves.values()
+            for talk in shelf.talks
+            if not talk.users
+        ]
         return min(times) + self._idle_s if times else None
 
     async def close(self) -> None:
         """Close every talk that lies here, and wait until they are closed."""
         for shelf in self._shelves.values():
-            self._close_all(shelf)
+            self._retire(shelf, lambda _: True)
         while self._closing:
             await asyncio.wait(self._closing)
 
-    def _free(self, shelf: _Shelf) -> None:
-        shelf.in_use -= 1
-        shelf.freed.set()
+    async def _open(self, shelf: _Shelf, key: str, account: Account) -> Talk:
+        now = self._clock()
+        plan = shelf.plan if now < shelf.plan_until else Plan.CHUNKED
+        shelf.connecting += 1
+        try:
+            target = await account.target()
+            exchange = await self._connect(replace(target, plan=plan))
+        finally:
+            shelf.connecting -= 1
+            shelf.changed.set()
+        talk = Talk(key, exchange, next(self._numbers), self._clock())
+        shelf.talks.append(talk)
+        return talk
 
-    def _close_old(self, shelf: _Shelf, account: Account) -> None:
+    def _release(self, talk: Talk) -> _Shelf:
+        shelf, now = self._shelves[talk.key], self._clock()
+        tripped = talk.exchange.tripped
+        if tripped is not None:
+            talk.retired = True
+            shelf.plan, shelf.plan_until = Plan(max(0, tripped - 1)), now + PLAN_MEMORY_S
+        talk.users -= 1
+        talk.idle_since = now
+        self._retire(shelf, lambda talk: talk.retired)
+        shelf.changed.set()
+        return shelf
+
+    def _retire_worn(self, shelf: _Shelf, account: Account) -> None:
         now = self._clock()
         most, longest_s = account.messages_per_connection, account.connection_s
-        self._close_where(
+        self._retire(
             shelf,
             lambda talk: (
                 not talk.exchange.usable
-                or now - talk.idle_since >= self._idle_s
-                or (most is not None and talk.exchange.transactions >= most)
+                or self._idle_too_long(talk, now)
+                or (most is not None and talk.begun >= most)
                 or (longest_s is not None and now - talk.made_at >= longest_s)
             ),
         )
 
-    def _close_all(self, shelf: _Shelf) -> None:
-        self._close_where(shelf, lambda _: True)
+    def _idle_too_long(self, talk: Talk, now: float) -> bool:
+        return not talk.users and now - talk.idle_since >= self._idle_s
 
-    def _close_where(self, shelf: _Shelf, condition: Callable[[Talk], bool]) -> None:
-        for talk in [talk for talk in shelf.idle if condition(talk)]:
-            shelf.idle.remove(talk)
-            self._close(talk)
+    def _retire(self, shelf: _Shelf, condition: Callable[[Talk], bool]) -> None:
+        """Give out no more what fits; closed at once or with its last message."""
+        for talk in [talk for talk in shelf.talks if condition(talk)]:
+            talk.retired = True
+            if not talk.users:
+                shelf.talks.remove(talk)
+                self._close(talk)
 
     def _close(self, talk: Talk) -> None:
         # Beside the way of the mail: whatever QUIT meets, no message waits for it.
         task = asyncio.create_task(talk.exchange.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _idle(shelf: _Shelf) -> Talk | None:
+    """The talk that lay here for the shortest time: the others may reach their idle time."""
+    idle = [talk for talk in shelf.talks if not talk.users and not talk.retired]
+    return max(idle, key=lambda talk: talk.idle_since, default=None)
+
+
+def _with_room(shelf: _Shelf) -> Talk | None:
+    """The busy talk with the fewest messages that has a place for another one, or None."""
+    talks = [talk for talk in shelf.talks if not talk.retired and talk.users < talk.places]
+    return min(talks, key=lambda talk: talk.users, default=None)

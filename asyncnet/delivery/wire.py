@@ -1,29 +1,22 @@
-"""One TCP connection to a server, in the clear or under TLS: the only module with sockets.
+"""One connection's octets, in the clear or under TLS: an asyncio.Protocol on our own socket.
 
-We make and connect the socket ourselves, address by address, so that the handshake can be
-timed (RFC 9293 section 3.5); then a bare asyncio.Protocol sits on it, which measured faster
-than streams, and whose buffer can be looked at: a StreamReader would carry octets injected
-before STARTTLS over into TLS.
+A bare Protocol measured faster than streams, and its buffer can be looked at: a StreamReader
+would carry octets injected before STARTTLS over into TLS.
 
 Every stage has one deadline for the whole of it: a server that drips octets gains nothing.
 """
 
 import asyncio
 import ipaddress
-import os
 import re
 import socket
 import ssl
-import struct
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from time import perf_counter
-from typing import Any, TypeAlias, cast
+from typing import cast
 
-import idna
-
+from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed, TlsFailed, reason
+from asyncnet.delivery.handshake import Address, Note, ascii_name, connect
+from asyncnet.delivery.tls import TlsFacts, tls_facts, tls_reason
 from asyncnet.mail.verdict import Phase
 
 # What may lie here unread.  The exchange reads at once; only a server that floods us while
@@ -35,9 +28,6 @@ WRITE_AHEAD_OCTETS = 64 * 1024
 LINGER_S = 2.0
 
 _FQDN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*")
-
-Address: TypeAlias = tuple[Any, ...]  # what getaddrinfo calls sockaddr
-Note = Callable[[str, str], None]  # text, RFC section
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,90 +57,12 @@ class Deadlines:
         return float(getattr(self, f"{phase}_s"))
 
 
-class WireError(Exception):
-    """The connection cannot be had, or is no more.  Nothing stays open."""
-
-
-class LookupFailed(WireError):
-    """The name has no address, or nobody could tell."""
-
-
-class ConnectFailed(WireError):
-    """None of the addresses took the connection."""
-
-
-class TlsFailed(WireError):
-    """No TLS, or not with the one we wanted to talk to."""
-
-
-class ConnectionLost(WireError):
-    """The connection ended while we needed it."""
-
-
-class DeadlinePassed(ConnectionLost):
-    """The server took too long; the connection was cut by us."""
-
-
-def ascii_name(host: str) -> str:
-    """The host in A-labels (RFC 5891).  Raises UnicodeError where it is no name."""
-    return host if host.isascii() else idna.encode(host, uts46=True).decode()
-
-
-async def look_up(host: str, port: int, seconds: float) -> list[tuple[int, Address]]:
-    """The addresses of a host as (family, sockaddr), in the system's order (RFC 6724).
-
-    An IP address is its own answer and asks nobody.  Raises LookupFailed.
-    """
-    try:
-        name = ascii_name(host)
-        found = _ask_nobody(name, port)
-        if found is None:
-            async with asyncio.timeout(seconds):
-                found = await asyncio.get_running_loop().getaddrinfo(
-                    name, port, type=socket.SOCK_STREAM
-                )
-    except TimeoutError as error:
-        raise LookupFailed(f"no answer about {host!r} within {seconds:g} s") from error
-    except (OSError, UnicodeError) as error:  # UnicodeError: no host name, idna.IDNAError too
-        raise LookupFailed(f"{host!r} has no address: {_reason(error)}") from error
-    return [(family, address) for family, _, _, _, address in found]
-
-
-def _ask_nobody(name: str, port: int) -> list[tuple[Any, Any, int, str, Address]] | None:
-    """The answer where no question is needed: for an IP address (no thread, no name server)."""
-    try:
-        return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        return None
-
-
-@lru_cache(maxsize=32)
-def _context(ca_file: str | None, verify: bool, _changed_ns: int) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
-    context.hostname_checks_common_name = False  # subjectAltName only (RFC 9525 section 6.3)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def tls_context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
-    """The rules for TLS; ca_file None: the system's authorities.  Raises TlsFailed.
-
-    Kept, since loading all authorities takes milliseconds; a changed ca_file is read anew.
-    """
-    try:
-        return _context(ca_file, verify, os.stat(ca_file).st_mtime_ns if ca_file else 0)
-    except (OSError, ssl.SSLError) as error:
-        raise TlsFailed(f"ca_file {ca_file} cannot be used: {_reason(error)}") from error
-
-
 class Wire(asyncio.Protocol):
     """A connected stream of octets; made by connect()."""
 
     def __init__(self) -> None:
         self.peer: Address = ()
+        self.facts: TlsFacts | None = None  # of TLS, once it stands
         self.unsent = False  # cut by a deadline with octets that never left this machine
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -164,26 +76,14 @@ class Wire(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, host: str, port: int, deadlines: Deadlines, note: Note) -> "Wire":
-        """Resolve the name and connect to its addresses in turn, each with its own deadline.
+        """Resolve the name and connect to the address that answers first.
 
         note is told of every step.  Raises LookupFailed or ConnectFailed.
         """
-        begun_s = perf_counter()
-        addresses = await look_up(host, port, deadlines.lookup_s)
-        shown = ", ".join(str(address[0]) for _, address in addresses)
-        if shown != host:
-            took = _ms(perf_counter() - begun_s)
-            note(f"{host} is {shown}, looked up in {took}", "RFC 1034 section 5")
-        failures = []
-        for family, address in addresses:
-            try:
-                connection = await _shake_hands(family, address, deadlines.connect_s, note)
-            except OSError as error:
-                failures.append(f"{address[0]}: {_reason(error) or 'no answer in time'}")
-                note(f"SYN to {_shown(address)}: {failures[-1]}", "RFC 9293 section 3.5")
-            else:
-                return await cls._on(connection, address)
-        raise ConnectFailed(f"no connection to {host} port {port} ({'; '.join(failures)})")
+        connection, address = await connect(
+            host, port, note, lookup_s=deadlines.lookup_s, connect_s=deadlines.connect_s
+        )
+        return await cls._on(connection, address)
 
     @classmethod
     async def _on(cls, connection: socket.socket, address: Address) -> "Wire":
@@ -295,6 +195,7 @@ class Wire(asyncio.Protocol):
     ) -> tuple[str, str]:
         """Make TLS with the one who can prove to be server_name; returns version and cipher.
 
+        More is in facts then.  A trailing dot or a zone ("fe80::1%eth0") is in no certificate.
         Raises TlsFailed, also when octets arrived in the clear that nobody took: there is no
         await between that look and the handing over of the socket.
         """
@@ -307,7 +208,7 @@ class Wire(asyncio.Protocol):
                     transport,
                     self,
                     context,
-                    server_hostname=ascii_name(server_name),
+                    server_hostname=ascii_name(server_name.partition("%")[0].rstrip(".")),
                     ssl_handshake_timeout=seconds + LINGER_S,  # ours is the one that tells
                     ssl_shutdown_timeout=LINGER_S,
                 )
@@ -315,14 +216,14 @@ class Wire(asyncio.Protocol):
             self._end(ConnectionLost("the TLS handshake failed"))
             transport.abort()
             if isinstance(error, OSError | ConnectionLost):
-                raise TlsFailed(_tls_reason(error, server_name, seconds)) from error
+                raise TlsFailed(tls_reason(error, server_name, seconds)) from error
             raise
         if secured is None or self._lost is not None:
             raise TlsFailed("the connection ended in the TLS handshake")
         self._transport = secured
         secured.set_write_buffer_limits(high=WRITE_AHEAD_OCTETS)
-        tls = secured.get_extra_info("ssl_object")
-        return tls.version() or "TLS", tls.cipher()[0]
+        self.facts = tls_facts(secured.get_extra_info("ssl_object"))
+        return self.facts.version, self.facts.cipher
 
     def close(self) -> None:
         """Close behind what was written, waiting for nobody; a deaf server is cut off."""
@@ -390,73 +291,8 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         why = (
-            f"the connection broke: {_reason(error)}"
+            f"the connection broke: {reason(error)}"
             if error
             else "the server closed the connection"
         )
         self._end(ConnectionLost(why))
-
-
-async def _shake_hands(family: int, address: Address, seconds: float, note: Note) -> socket.socket:
-    """Connect to one address.  Raises OSError, TimeoutError among them; nothing stays open."""
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        connection.setblocking(False)
-        # We hand over whole groups; Nagle would hold the last part back for a round trip.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        begun_s = perf_counter()  # the loop's own clock may stand still within a turn
-        async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().sock_connect(connection, address)
-        took = _ms(perf_counter() - begun_s)
-    except BaseException:
-        connection.close()
-        raise
-    rtt_s = round_trip_s(connection)
-    measured = "" if rtt_s is None else f" (the kernel's round trip: {_ms(rtt_s)})"
-    own = _shown(connection.getsockname())
-    note(
-        f"SYN {own} to {_shown(address)}, SYN-ACK back, ACK sent: connected in {took}{measured}",
-        "RFC 9293 section 3.5",
-    )
-    return connection
-
-
-def round_trip_s(connection: socket.socket) -> float | None:
-    """The round trip that the kernel measured in the handshake; None where it does not tell."""
-    if sys.platform != "linux":
-        return None
-    try:
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        (rtt_us,) = struct.unpack_from("@I", info, 68)  # tcpi_rtt of linux/tcp.h
-    except (OSError, struct.error):
-        return None
-    return float(rtt_us) / 1e6
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.3f} ms"
-
-
-def _shown(address: Address) -> str:
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"{host}:{address[1]}"
-
-
-def _reason(error: BaseException) -> str:
-    """An error in the system's words: asyncio replaces them, "Connect call failed (…)"."""
-    if not isinstance(error, OSError):
-        return str(error)
-    own_numbers = isinstance(error, socket.gaierror | ssl.SSLError)
-    return os.strerror(error.errno) if error.errno and not own_numbers else error.strerror or ""
-
-
-def _tls_reason(error: BaseException, server_name: str, seconds: float) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate does not prove {server_name!r}: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "WRONG_VERSION_NUMBER":
-            return "the server does not answer with TLS on this port (STARTTLS or none, perhaps)"
-        return f"the TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    if isinstance(error, TimeoutError):
-        return f"no TLS handshake within {seconds:g} s"
-    return f"the connection ended in the TLS handshake: {_reason(error)}"

@@ -15,7 +15,9 @@ class Envelope:
     """Reverse-path and forward-paths as they go on the wire, without angle brackets.
 
     reverse_path "" is the null reverse-path.  Domains are A-labels unless smtputf8 is needed,
-    which it is when any local part is not ASCII (RFC 6531).
+    which it is when any local part is not ASCII (RFC 6531).  envid names the message in the
+    bounces of servers that know DSN (RFC 3461 section 4.4): xtext, that is plain letters and
+    digits.
     """
 
     reverse_path: str
@@ -23,6 +25,7 @@ class Envelope:
     smtputf8: bool = False
     require_tls: bool = False  # RFC 8689
     body_8bit: bool = False  # octets above 127 in the body: needs 8BITMIME (RFC 6152)
+    envid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,10 +79,14 @@ class StartTls(Command):
 
 @dataclass(frozen=True, slots=True)
 class Auth(Command):
-    """initial None sends none; b"" is an empty one and goes as "=" (RFC 4954 section 4)."""
+    """initial None sends none; b"" is an empty one and goes as "=" (RFC 4954 section 4).
+
+    hidden are the forms of the secret that crosses the line in this login.
+    """
 
     mechanism: str
     initial: bytes | None = field(default=None, repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
     verb: ClassVar[str] = "AUTH"
     phase: ClassVar[Phase] = Phase.AUTH
     rule: ClassVar[str] = "RFC 4954 section 4"
@@ -94,7 +98,7 @@ class Auth(Command):
         return f"AUTH {self.mechanism} {b64encode(self.initial).decode() or '='}"
 
     def secrets(self) -> tuple[str, ...]:
-        return _secrets(self.initial)
+        return _secrets(self.initial, self.hidden)
 
     def __str__(self) -> str:
         return f"AUTH {self.mechanism}{'' if self.initial is None else ' ********'}"
@@ -102,9 +106,10 @@ class Auth(Command):
 
 @dataclass(frozen=True, slots=True)
 class AuthResponse(Command):
-    """An answer to a 334 challenge; None cancels the login."""
+    """An answer to a 334 challenge; None cancels the login.  hidden as in Auth."""
 
     response: bytes | None = field(repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
     phase: ClassVar[Phase] = Phase.AUTH
     rule: ClassVar[str] = "RFC 4954 section 4"
     limit_octets: ClassVar[int] = MAX_AUTH_OCTETS
@@ -113,7 +118,7 @@ class AuthResponse(Command):
         return "*" if self.response is None else b64encode(self.response).decode()
 
     def secrets(self) -> tuple[str, ...]:
-        return _secrets(self.response)
+        return _secrets(self.response, self.hidden)
 
     def __str__(self) -> str:
         return "*" if self.response is None else "********"
@@ -164,6 +169,19 @@ class Dot(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Bdat(Command):
+    """The whole content, of so many octets, follows at once; no dot, no transparency."""
+
+    octets: int
+    verb: ClassVar[str] = "BDAT"
+    phase: ClassVar[Phase] = Phase.DOT
+    rule: ClassVar[str] = "RFC 3030 section 2"
+
+    def line(self) -> str:
+        return f"BDAT {self.octets} LAST"
+
+
+@dataclass(frozen=True, slots=True)
 class Rset(Command):
     verb: ClassVar[str] = "RSET"
     phase: ClassVar[Phase] = Phase.MAIL
@@ -182,12 +200,14 @@ def encode(command: Command, *, utf8: bool = False) -> bytes:
 
     utf8 allows UTF-8 in it (RFC 6531).  Raises UnsafeArgument, whatever was checked before.
     """
+    text = command.line()
     try:
-        line = command.line().encode("utf-8" if utf8 else "ascii")
+        line = text.encode("utf-8" if utf8 else "ascii")
     except UnicodeEncodeError:
         # from None: the cause would print the line, and the line may hold a secret
         raise UnsafeArgument(f"{command.verb or 'AUTH'}: a character that is not ASCII") from None
-    if _CONTROLS.search(line):
+    # Printable ASCII has no control character, which is quickly seen.
+    if not (text.isascii() and text.isprintable()) and _CONTROLS.search(line):
         raise UnsafeArgument(f"{command.verb or 'AUTH'}: a control character in the command")
     if len(line) + 2 > command.limit_octets:
         raise UnsafeArgument(
@@ -203,9 +223,10 @@ def _checked_path(verb: str, path: str) -> str:
     return path
 
 
-def _secrets(response: bytes | None) -> tuple[str, ...]:
-    """A SASL response as it stands on the line, and the password in it (RFC 4616: behind NUL)."""
-    if not response:
-        return ()
-    password = response.rpartition(b"\0")[2].decode("utf-8", "replace")
-    return tuple(secret for secret in (b64encode(response).decode(), password) if secret)
+def _secrets(response: bytes | None, hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """What is hidden, and the whole response as it stands on the line: longest first.
+
+    A shorter one that is part of a longer one would leave the rest of that readable.
+    """
+    whole = (b64encode(response).decode(),) if response else ()
+    return tuple(sorted({secret for secret in (*whole, *hidden) if secret}, key=len, reverse=True))

@@ -23,13 +23,15 @@ from asyncnet.smtp.command import (
     StartTls,
 )
 from asyncnet.smtp.errors import SaslError, SmtpError
+from asyncnet.smtp.mechanism import Mechanism
 from asyncnet.smtp.reply import Reply
-from asyncnet.smtp.sasl import MAX_CHALLENGES, Mechanism
+from asyncnet.smtp.sasl import MAX_CHALLENGES
 from asyncnet.smtp.session import Session, State
 
 UPGRADE: Final = "upgrade"  # make TLS on the wire, then tell the session, then send None
 
-_MECHANISM_UNKNOWN = 504  # RFC 4954 section 4: try another one; the password was not looked at
+_MECHANISM_UNKNOWN = 504  # RFC 4954 section 4
+_CREDENTIALS_INVALID = 535  # RFC 4954 section 6
 
 Steps = Generator[Command | Literal["upgrade"], Reply | None, None]
 
@@ -111,16 +113,20 @@ class Opening:
                 cause="auth",
             )
         offered = session.capabilities.mechanisms
+        refusal: Reply | None = None
         for way in ways:
             if way.name not in offered:
                 continue
-            reply = yield from _try(session, way)
-            if reply.positive:
+            refusal = yield from _try(session, way)
+            if refusal is None:
                 return
-            if reply.code != _MECHANISM_UNKNOWN:
+            if not _untested(way, refusal):
                 # No other mechanism: the same password would be wrong once more, and
                 # providers count.
-                raise _refused(Phase.AUTH, "the server refuses the login", reply)
+                break
+        if refusal is not None:
+            reason = f" ({way.reason})" if way.reason else ""
+            raise _refused(Phase.AUTH, f"the server refuses the login{reason}", refusal)
         raise OpeningFailed(
             Phase.AUTH,
             f"no way to log in: the server offers {', '.join(offered) or 'no AUTH'},"
@@ -129,13 +135,38 @@ class Opening:
         )
 
 
-def _try(session: Session, way: Mechanism) -> Generator[Command, Reply | None, Reply]:
-    """One login to its last reply; on a challenge that makes no sense it is cancelled."""
+def _untested(way: Mechanism, refusal: Reply) -> bool:
+    """Whether the mechanism was refused and not the password: another one may be tried.
+
+    504 says so.  535 means it where the server had not asked for anything made of the password
+    yet: a mechanism that is offered and not there (Postfix without its plug-in), or a user
+    whom the server has no SCRAM keys of.
+    """
+    if refusal.code == _MECHANISM_UNKNOWN:
+        return True
+    return refusal.code == _CREDENTIALS_INVALID and not way.revealed
+
+
+def _try(session: Session, way: Mechanism) -> Generator[Command, Reply | None, Reply | None]:
+    """One login; None when we are in, else the refusal.
+
+    On a challenge that makes no sense it is cancelled.
+    """
     try:
-        initial = way.initial_response()
+        reply = yield from _converse(session, way)
+        if reply.positive and not way.proven:
+            raise SaslError("the server says yes and did not prove that it knows the password")
     except SaslError as error:
-        raise OpeningFailed(Phase.AUTH, str(error), cause="auth") from error
-    command = Auth(way.name, initial)
+        if session.state is State.CHALLENGED:
+            yield AuthResponse(None)
+        raise OpeningFailed(Phase.AUTH, f"{way.name}: {error}", cause="auth") from error
+    return None if reply.positive else reply
+
+
+def _converse(session: Session, way: Mechanism) -> Generator[Command, Reply | None, Reply]:
+    """AUTH, challenges and responses, to the last reply.  Raises SaslError."""
+    initial = way.initial_response()
+    command = Auth(way.name, initial, way.shown())
     if len(command.line()) + 2 > MAX_COMMAND_OCTETS:  # RFC 4954 section 4: send it when asked
         command = Auth(way.name)
     reply = yield command
@@ -143,16 +174,10 @@ def _try(session: Session, way: Mechanism) -> Generator[Command, Reply | None, R
     for _ in range(MAX_CHALLENGES):
         if session.state is not State.CHALLENGED:
             return reply
-        try:
-            response = way.respond(_challenge(reply))
-        except SaslError as error:
-            yield AuthResponse(None)
-            raise OpeningFailed(Phase.AUTH, f"{way.name}: {error}", cause="auth") from error
-        reply = yield AuthResponse(response)
+        reply = yield AuthResponse(way.respond(_challenge(reply)), way.shown())
         assert reply is not None
     if session.state is State.CHALLENGED:
-        yield AuthResponse(None)
-        raise OpeningFailed(Phase.AUTH, f"{way.name}: questions without end", cause="auth")
+        raise SaslError("questions without end")
     return reply
 
 

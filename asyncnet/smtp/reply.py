@@ -1,6 +1,7 @@
 """SMTP replies: octets in, Reply out (RFC 5321 section 4.2).  No I/O."""
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,8 +17,13 @@ MASK = "********"
 
 # On octets: to str.isdigit() and int() an Arabic "٢٥٠" is a number, too.
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-# RFC 2034 section 4; the class must be that of the code, or it is a version number or a date.
-_ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)")
+# One whole short line, the only one of its reply.
+_SHORT = re.compile(rb"([2-5][0-9][0-9]) ([^\n]{0,120})")
+MAX_KNOWN = 64  # short replies remembered, word for word
+# RFC 2034 section 4 puts the code before the words of every line.  Servers do say "450 5.1.1" and
+# mean the 5; but a 2 beside a 4yz or 5yz, or the other way round, is a version number or a date.
+_SUCCESS = re.compile(r"(2\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
+_REFUSAL = re.compile(r"([45]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +45,26 @@ class Reply:
 
     @property
     def enhanced(self) -> str | None:
-        """The enhanced status code "5.1.1" (RFC 3463), read whether it was announced or not.
-
-        One that contradicts the code ("550 2.1.0 …") is not believed.
-        """
-        match = _ENHANCED.match(self.lines[0]) if self.lines else None
-        return match[0] if match and match[1] == str(self.code)[0] else None
+        """The enhanced status code "5.1.1" (RFC 3463), read whether it was announced or not."""
+        return self.divided()[0]
 
     @property
     def text(self) -> str:
         """The words alone: lines joined by spaces, enhanced codes left out."""
-        code = self.enhanced
-        if code is None:
-            return " ".join(self.lines).strip()
-        return " ".join(line.removeprefix(code).strip() for line in self.lines).strip()
+        return self.divided()[1]
+
+    def divided(self) -> tuple[str | None, str]:
+        """The enhanced code and the text, both in one reading."""
+        pattern = _SUCCESS if self.positive else _REFUSAL
+        enhanced: str | None = None
+        words = []
+        for line in self.lines:
+            if (match := pattern.match(line)) is not None:
+                enhanced = enhanced or match[1]
+                line = line[match.end() :]
+            if line := line.strip():
+                words.append(line)
+        return enhanced, " ".join(words)
 
     def masked(self, secrets: Iterable[str]) -> "Reply":
         """The same reply with our own secrets struck out: some servers repeat a bad command."""
@@ -75,20 +87,33 @@ class ReplyReader:
 
     def __init__(self, charset: str = "latin-1") -> None:
         self._charset = charset
-        self._buffer = bytearray()
+        self._buffer = b""
         self._searched_octets = 0  # of the buffer, known to hold no LF
+        self._ready: deque[Reply] = deque()  # whole ones, cut off the buffer already
+        self._known: dict[bytes, Reply] = {}  # "250 2.1.5 Ok" comes again and again
         self._code: bytes | None = None  # of the reply under way
         self._lines: list[str] = []
         self._raw = bytearray()
 
     @property
     def pending(self) -> bool:
-        """Whether octets are here that no reply was made of yet."""
-        return bool(self._buffer or self._lines)
+        """Whether octets are here that no reply was given out of yet."""
+        return bool(self._buffer or self._ready or self._lines)
 
     def receive_data(self, octets: bytes) -> None:
         """Store what the wire gave.  Nothing is parsed before next_reply()."""
         self._buffer += octets
+
+    def whole_replies(self, count: int) -> list[Reply] | None:
+        """The next replies if so many are here already, short ones all; None takes nothing."""
+        if not self._lines and len(self._ready) < count and self._buffer:
+            self._cut_short_ones()
+        ready = self._ready
+        return [ready.popleft() for _ in range(count)] if len(ready) >= count else None
+
+    def put_back(self, replies: list[Reply]) -> None:
+        """Undo whole_replies()."""
+        self._ready.extendleft(reversed(replies))
 
     def next_reply(self) -> Reply | None:
         """Return the next whole reply, or None while more octets are needed.
@@ -96,6 +121,10 @@ class ReplyReader:
         Raises MalformedReply on a line that is none, on one of another code than the line
         before (section 4.2.1), and past the bounds.  The reader is spent then: close.
         """
+        if not self._ready and self._buffer and not self._lines:
+            self._cut_short_ones()
+        if self._ready:
+            return self._ready.popleft()
         while (line := self._next_line()) is not None:
             match = _LINE.fullmatch(line.rstrip(b"\r\n"))
             if match is None:
@@ -112,6 +141,29 @@ class ReplyReader:
                 raise MalformedReply("a reply without end", line)
         return None
 
+    def _cut_short_ones(self) -> None:
+        """Take the short replies of one line off the front of the buffer, many at a time.
+
+        Whatever is not such a line is left there, with all behind it, to be read with care.
+        """
+        lines = self._buffer.split(b"\r\n")
+        taken_octets = 0
+        for line in lines[:-1]:
+            reply = self._known.get(line)
+            if reply is None:
+                match = _SHORT.fullmatch(line)
+                if match is None:
+                    break
+                text = (self._decode(match[2]),)
+                reply = Reply(int(match[1]), text, line + b"\r\n")
+                if len(self._known) < MAX_KNOWN:
+                    self._known[line] = reply
+            self._ready.append(reply)
+            taken_octets += len(line) + 2
+        if taken_octets:
+            self._buffer = self._buffer[taken_octets:]
+            self._searched_octets = 0
+
     def _complete(self) -> Reply:
         assert self._code is not None
         reply = Reply(int(self._code), tuple(self._lines), bytes(self._raw))
@@ -123,12 +175,11 @@ class ReplyReader:
         # nothing can be smuggled by it.
         end = self._buffer.find(b"\n", self._searched_octets) + 1
         if end > MAX_LINE_OCTETS or (not end and len(self._buffer) >= MAX_LINE_OCTETS):
-            raise MalformedReply("a reply line too long", bytes(self._buffer[:MAX_LINE_OCTETS]))
+            raise MalformedReply("a reply line too long", self._buffer[:MAX_LINE_OCTETS])
         if not end:
             self._searched_octets = len(self._buffer)
             return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[:end]
+        line, self._buffer = self._buffer[:end], self._buffer[end:]
         self._searched_octets = 0
         return line
 

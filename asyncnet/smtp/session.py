@@ -6,14 +6,17 @@ command it answers.  After an exception of the server's making (BrokenPeer) the 
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
+from typing import NamedTuple
 
 from asyncnet.smtp.capability import Capabilities, parse_capabilities
 from asyncnet.smtp.command import (
     Auth,
     AuthResponse,
+    Bdat,
     Command,
     Data,
     Dot,
@@ -43,6 +46,30 @@ class State(Enum):
     TRANSACTION = auto()  # MAIL was taken; only the content's end or RSET leave this state
     CONTENT = auto()  # 354: whatever we send is content, up to the lone dot
     OVER = auto()  # nothing may be said any more
+
+
+@lru_cache(maxsize=256)
+def _state_ahead(
+    state: "State", said: tuple[type[Command] | None, ...], pipelining: bool
+) -> "State":
+    """Where a group leads if all goes well.
+
+    said: what was said before it and is not answered yet (None: nothing), then its commands.
+    Raises IllegalCommand.  Remembered, because all messages are alike to it.
+    """
+    last = said[0]
+    for kind in said[1:]:
+        assert kind is not None
+        rule = TABLE[kind]
+        if state not in rule.when:
+            raise IllegalCommand(f"{kind.verb} in state {state.name}")
+        if last is not None:
+            if TABLE[last].ends_group:
+                raise IllegalCommand(f"{kind.verb} in one group behind {last.verb or 'greeting'}")
+            if not pipelining:
+                raise IllegalCommand(f"{kind.verb} before the reply to {last.verb}")
+        state, last = _HOPED_FOR[kind], kind
+    return state
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +110,9 @@ TABLE: Mapping[type[Command], Rule] = {
     Data: _rule(_S.TRANSACTION, on={START_MAIL_INPUT: _S.CONTENT}),
     # Whatever the reply, the transaction is over; and the next group may follow the content.
     Dot: _rule(_S.CONTENT, on={2: _S.READY}, otherwise=_S.READY, ends_group=False),
+    # Where one failed, what follows is not defined until RSET (RFC 3030 section 2): the
+    # transaction counts as open.
+    Bdat: _rule(_S.TRANSACTION, on={2: _S.READY}, otherwise=_S.TRANSACTION, ends_group=False),
     Rset: _rule(_S.READY, _S.TRANSACTION, on={2: _S.READY}, ends_group=False),
     Quit: _rule(
         _S.CONNECTED, _S.GREETED, _S.READY, _S.TRANSACTION, on={2: _S.OVER}, otherwise=_S.OVER
@@ -90,10 +120,10 @@ TABLE: Mapping[type[Command], Rule] = {
 }
 # Where a command leads if all goes well: what the commands sent ahead of its reply build on.
 _HOPED_FOR = {kind: next(iter(rule.on.values())) for kind, rule in TABLE.items()}
+_HOPED_CODE = {kind: next(iter(rule.on)) for kind, rule in TABLE.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A reply and what it answers."""
 
     command: Command
@@ -125,36 +155,31 @@ class Session:
         return self._due[0] if self._due else None
 
     @property
+    def pending(self) -> bool:
+        """Whether octets are here that no answer was made of yet."""
+        return self._reader.pending
+
+    @property
     def at_rest(self) -> bool:
         """Whether a transaction can begin: nothing is due, and nobody spoke unasked."""
         return self.state is State.READY and not self._due and not self._reader.pending
 
-    def send(self, commands: Iterable[Command], *, utf8: bool = False) -> bytes:
+    def send(
+        self, commands: Sequence[Command], *, utf8: bool = False, encoded: bytes | None = None
+    ) -> bytes:
         """The octets of one group; the replies to it are due from now on.
 
-        Raises UnsafeArgument or IllegalCommand, and then nothing is due.
+        encoded: what encode() made of the commands, where that is known already.  Raises
+        UnsafeArgument or IllegalCommand, and then nothing is due.
         """
-        commands = tuple(commands)
-        state, last = self._ahead, self._due[-1] if self._due else None
-        octets = []
-        for command in commands:
-            rule = TABLE[type(command)]
-            if state not in rule.when:
-                raise IllegalCommand(f"{command.verb} in state {state.name}")
-            if last is not None:
-                self._check_ahead(last, command)
-            octets.append(encode(command, utf8=utf8))
-            state, last = _HOPED_FOR[type(command)], command
-        self._ahead = state
+        last = type(self._due[-1]) if self._due else None
+        said = (last, *map(type, commands))
+        ahead = _state_ahead(self._ahead, said, "PIPELINING" in self.capabilities)
+        if encoded is None:
+            encoded = b"".join([encode(command, utf8=utf8) for command in commands])
+        self._ahead = ahead
         self._due.extend(commands)
-        return b"".join(octets)
-
-    def _check_ahead(self, last: Command, command: Command) -> None:
-        """command is about to be sent before the reply to last is here."""
-        if TABLE[type(last)].ends_group:
-            raise IllegalCommand(f"{command.verb} in one group behind {last.verb or 'greeting'}")
-        if "PIPELINING" not in self.capabilities:
-            raise IllegalCommand(f"{command.verb} before the reply to {last.verb}")
+        return encoded
 
     def secure(self) -> None:
         """TLS stands.  All that was learned before it is forgotten (RFC 3207 section 4.2).
@@ -175,6 +200,26 @@ class Session:
         """Store what the wire gave.  Nothing is parsed before next_answer()."""
         self._reader.receive_data(octets)
 
+    def next_if_hoped(self, count: int) -> list[Reply] | None:
+        """The replies to the next count commands, if all are here and all are as hoped for.
+
+        None takes nothing: next_answer() then tells them one by one.  Not for AUTH and TLS.
+        """
+        replies = self._reader.whole_replies(count) if len(self._due) >= count else None
+        if replies is None:
+            return None
+        for reply, command in zip(replies, self._due, strict=False):
+            code, hoped = reply.code, _HOPED_CODE[type(command)]
+            if hoped not in (code, code // 100):
+                self._reader.put_back(replies)
+                return None
+        for _ in range(count):
+            command = self._due.popleft()
+        self.state = _HOPED_FOR[type(command)]
+        if not self._due:
+            self._ahead = self.state
+        return replies
+
     def next_answer(self) -> Answer | None:
         """Return the next reply with its command, or None while more octets are needed.
 
@@ -187,17 +232,20 @@ class Session:
                 return None
             if not self._due:
                 raise UnaskedReply(reply)
-            answer = Answer(self._due.popleft(), reply)
-            self._move(answer)
+            command = self._due.popleft()
+            self._move(command, reply)
             if self.state is State.SECURING and self._reader.pending:
                 raise InjectedOctets("octets stand behind the 220 to STARTTLS, before TLS")
         except BrokenPeer:
             self.state = State.OVER
             raise
-        return answer
+        return Answer(command, reply)
 
     def _next_reply(self) -> Reply | None:
-        secrets = self._due[0].secrets() if self._due else ()
+        due = self._due[0] if self._due else None
+        if not isinstance(due, Auth | AuthResponse):
+            return self._reader.next_reply()
+        secrets = due.secrets()
         try:
             reply = self._reader.next_reply()
         except MalformedReply:
@@ -206,15 +254,15 @@ class Session:
             raise
         return reply.masked(secrets) if reply is not None and secrets else reply
 
-    def _move(self, answer: Answer) -> None:
-        rule, code = TABLE[type(answer.command)], answer.reply.code
+    def _move(self, command: Command, reply: Reply) -> None:
+        rule, code = TABLE[type(command)], reply.code
         state = rule.on.get(code) or rule.on.get(code // 100)
         if state is None:
             over = code < 400 or code == SERVICE_CLOSING
             state = State.OVER if over else rule.otherwise or self.state
         self.state = state
         if not self._due:
-            self._ahead = self.state
-        if isinstance(answer.command, Ehlo):  # Helo is one, too, and offers nothing
-            known = type(answer.command) is Ehlo and answer.reply.positive
-            self.capabilities = parse_capabilities(answer.reply) if known else Capabilities()
+            self._ahead = state
+        if isinstance(command, Ehlo):  # Helo is one, too, and offers nothing
+            known = type(command) is Ehlo and reply.positive
+            self.capabilities = parse_capabilities(reply) if known else Capabilities()

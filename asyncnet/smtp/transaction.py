@@ -5,44 +5,83 @@ content is transparent.  One refused recipient spoils nothing for the others.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
 from asyncnet.mail.envelope import Envelope
-from asyncnet.mail.verdict import Phase
+from asyncnet.mail.verdict import Kind, Phase
 from asyncnet.smtp.capability import Capabilities
-from asyncnet.smtp.command import Command, Data, Mail, Rcpt, encode
+from asyncnet.smtp.command import Bdat, Command, Data, Mail, Rcpt, Rset, encode
 from asyncnet.smtp.errors import UnsafeArgument
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.session import SERVICE_CLOSING, START_MAIL_INPUT, Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one recipient; reply None: detail tells why there is none.
+class Plan(IntEnum):
+    """How a message goes over the wire, the slowest first; brackets hold one write.
 
-    in_doubt: the end of the content was sent and nothing came back (RFC 1047).
+    SERIAL: every command waits for its reply.  JOINED (PIPELINING, RFC 2920): [MAIL RCPT DATA],
+    then [content . MAIL RCPT DATA] with the next message's envelope.  CHUNKED (CHUNKING, RFC
+    3030, too): [MAIL RCPT BDAT content].
+    """
+
+    SERIAL = 0
+    JOINED = 1
+    CHUNKED = 2
+
+
+def best_plan(capabilities: Capabilities) -> Plan:
+    """The fastest plan that the server offers."""
+    if "PIPELINING" not in capabilities:
+        return Plan.SERIAL
+    return Plan.CHUNKED if "CHUNKING" in capabilities else Plan.JOINED
+
+
+class RecipientReply(NamedTuple):
+    """What one transaction said of one recipient.
+
+    reply is None where none came: detail says what happened instead, and kind what sort of
+    trouble it is, where it was ours to decide before a word was said.  The recipient was accepted
+    exactly when phase is DOT and the code is 2yz.  in_doubt: the end of the content was sent and
+    its reply never came (RFC 1047).
     """
 
     phase: Phase
     reply: Reply | None
     detail: str = ""
     in_doubt: bool = False
+    kind: Kind | None = None
 
 
 def obstacle(
     envelope: Envelope, octets: int, capabilities: Capabilities, *, secured: bool
-) -> str | None:
+) -> RecipientReply | None:
     """Why this server cannot take the message at all, known before a word is said; or None."""
     limit = capabilities.size_limit_octets
     if limit is not None and octets > limit:
-        return f"message of {octets} octets exceeds the server's SIZE limit of {limit} octets"
+        return _cannot(
+            Kind.SIZE,
+            f"message of {octets} octets exceeds the server's SIZE limit of {limit} octets",
+        )
     if envelope.smtputf8 and "SMTPUTF8" not in capabilities:
-        return "an address needs SMTPUTF8 (RFC 6531), which the server does not offer"
+        return _cannot(
+            Kind.CONTENT, "an address needs SMTPUTF8 (RFC 6531), which the server does not offer"
+        )
     if envelope.body_8bit and "8BITMIME" not in capabilities:
-        return "the body has 8-bit octets, for which the server does not offer 8BITMIME (RFC 6152)"
+        return _cannot(
+            Kind.CONTENT,
+            "the body has 8-bit octets, for which the server does not offer 8BITMIME (RFC 6152)",
+        )
     if envelope.require_tls and not (secured and "REQUIRETLS" in capabilities):
-        return "REQUIRETLS (RFC 8689) is asked for, which the server does not offer over TLS"
+        return _cannot(
+            Kind.CONTENT,
+            "REQUIRETLS (RFC 8689) is asked for, which the server does not offer over TLS",
+        )
     return None
+
+
+def _cannot(kind: Kind, why: str) -> RecipientReply:
+    return RecipientReply(Phase.MAIL, None, why, kind=kind)
 
 
 def mail_command(envelope: Envelope, octets: int, capabilities: Capabilities) -> Mail:
@@ -56,73 +95,133 @@ def mail_command(envelope: Envelope, octets: int, capabilities: Capabilities) ->
         parameters.append("SMTPUTF8")
     if envelope.require_tls:
         parameters.append("REQUIRETLS")
+    if envelope.envid is not None and "DSN" in capabilities:
+        # RFC 3461: a bounce names our queue id, and brings no copy of a large message back.
+        parameters += ("RET=HDRS", f"ENVID={envelope.envid}")
     return Mail(envelope.reverse_path, tuple(parameters))
+
+
+class Group(NamedTuple):
+    """Commands and their octets, for one write (RFC 2920 section 3.1)."""
+
+    commands: tuple[Command, ...]
+    octets: bytes
+
+
+_DATA, _RSET = (Group((command,), encode(command)) for command in (Data(), Rset()))
 
 
 class Transaction:
     """The commands of one message and what became of each recipient, in their order.
 
-    An outcome is None while a recipient is accepted so far or not answered yet.  limit: how
-    many recipients the server takes in one transaction.
+    A reply is None while a recipient is accepted so far or not answered yet.  limit: how many
+    recipients the server takes in one transaction.
     """
 
     def __init__(
         self, mail: Mail, recipients: Sequence[str], *, utf8: bool, limit: int | None
     ) -> None:
-        self.outcomes: list[Outcome | None] = [None] * len(recipients)
+        self.replies: list[RecipientReply | None] = [None] * len(recipients)
         self.content_wanted = False  # 354 came: content, or at least a dot, must follow
-        self._mail = mail
-        self._rcpts: list[tuple[int, Rcpt]] = []
-        for position, recipient in enumerate(recipients):
-            rcpt = Rcpt(recipient)
-            if limit is not None and len(self._rcpts) >= limit:
-                # Said in the server's stead, in its own code: it announced the limit, and
-                # whoever reads this sends the rest in another transaction.
-                over = Reply(452, (f"4.5.3 over the server's limit of {limit} recipients",))
-                self.outcomes[position] = Outcome(Phase.RCPT, over, "not sent: LIMITS RCPTMAX")
-            elif why := _unsafe(rcpt, utf8):
-                self.outcomes[position] = Outcome(Phase.RCPT, None, f"cannot be sent: {why}")
-            else:
-                self._rcpts.append((position, rcpt))
-        self._answered = 0  # of _rcpts
+        self.refused = False  # something was: not all went well
+        self.puzzled = False  # the server lost the thread: 500, 502 or 503
+        self._commands: tuple[Command, ...] = ()  # MAIL and each RCPT
+        self._octets: tuple[bytes, ...] = ()  # of each of them
+        self._positions: Sequence[int] = range(len(recipients))  # of those who have an RCPT
+        self._answered = 0  # of those
+        try:
+            mail_octets = encode(mail, utf8=utf8)
+        except UnsafeArgument as error:
+            why = f"cannot be sent: {error}"
+            self.settle(RecipientReply(Phase.MAIL, None, why, kind=Kind.SENDER))
+            return
+        rcpts = [Rcpt(recipient) for recipient in recipients[:limit]]
+        octets = [self._encoded(rcpt, position, utf8) for position, rcpt in enumerate(rcpts)]
+        for position in range(len(rcpts), len(recipients)):
+            # Said in the server's stead, in its own code: it announced the limit, and
+            # whoever reads this sends the rest in another transaction.
+            over = Reply(452, (f"4.5.3 over the server's limit of {limit} recipients",))
+            self.replies[position] = RecipientReply(Phase.RCPT, over, "not sent: LIMITS RCPTMAX")
+        if not all(octets):
+            self._positions = [position for position, line in enumerate(octets) if line]
+            rcpts = [rcpts[position] for position in self._positions]
+            octets = [octets[position] for position in self._positions]
+        self._commands, self._octets = (mail, *rcpts), (mail_octets, *octets)
+
+    def _encoded(self, rcpt: Rcpt, position: int, utf8: bool) -> bytes:
+        """Its line; b"" where it cannot be sent, which is its recipient's reply then."""
+        try:
+            return encode(rcpt, utf8=utf8)
+        except UnsafeArgument as error:
+            why = f"cannot be sent: {error}"
+            self.replies[position] = RecipientReply(Phase.RCPT, None, why, kind=Kind.RECIPIENT)
+            return b""
 
     @property
     def hopeless(self) -> bool:
         """Whether nobody is left for whom the content should be sent."""
-        return None not in self.outcomes
+        return None not in self.replies
 
-    def commands(self) -> tuple[Command, ...]:
+    def envelope(self) -> Group:
         """All that is said before the content: one legal group (RFC 2920 section 3.1)."""
-        return (self._mail, *(rcpt for _, rcpt in self._rcpts), Data())
+        return Group(self._commands + _DATA.commands, b"".join((*self._octets, _DATA.octets)))
+
+    def one_by_one(self) -> list[Group]:
+        """The same for a server that takes one command at a time."""
+        alone = zip(self._commands, self._octets, strict=True)
+        return [*(Group((command,), octets) for command, octets in alone), _DATA]
+
+    def chunked(self, octets: int, *, afresh: bool) -> Group:
+        """The same, with content of so many octets to go right behind it (RFC 3030 section 2).
+
+        afresh: RSET first, for what goes behind a message whose reply is not here yet.  Exim
+        took a message under the sender of the refused one before it where that was missing.
+        """
+        bdat = Bdat(octets)
+        commands, lines = (*self._commands, bdat), (*self._octets, encode(bdat))
+        if afresh:
+            commands, lines = _RSET.commands + commands, (_RSET.octets, *lines)
+        return Group(commands, b"".join(lines))
 
     def receive(self, answer: Answer) -> None:
         """Note the reply to one of the commands."""
-        command, reply = answer.command, answer.reply
-        if isinstance(command, Rcpt):
-            position, _ = self._rcpts[self._answered]
+        command, reply = answer
+        positive = 200 <= reply.code <= 299
+        if reply.code in (500, 502, 503) and not self.hopeless:  # else it is the right answer
+            self.puzzled = True
+        kind = type(command)
+        if kind is Rcpt:
+            position = self._positions[self._answered]
             self._answered += 1
-            if not reply.positive and self.outcomes[position] is None:
-                self.outcomes[position] = Outcome(Phase.RCPT, reply)
-        elif isinstance(command, Data):
+            if not positive and self.replies[position] is None:
+                self.replies[position] = RecipientReply(Phase.RCPT, reply)
+        elif kind is Bdat:
+            self.settle(RecipientReply(Phase.DOT, reply))
+        elif kind is Data:
             self.content_wanted = reply.code == START_MAIL_INPUT
             if not self.content_wanted:
-                self.settle(Outcome(Phase.DATA, reply))
-        elif not reply.positive:
-            self.settle(Outcome(command.phase, reply))
-        if reply.code == SERVICE_CLOSING:  # to one, but it ends the talk for all
-            self.settle(Outcome(command.phase, reply))
+                self.settle(RecipientReply(Phase.DATA, reply))
+        elif not positive and kind is not Rset:  # a refused RSET is nobody's fault
+            self.settle(RecipientReply(command.phase, reply))
+        if reply.code >= 400:
+            self.refused = True
+            if reply.code == SERVICE_CLOSING:  # to one, but it ends the talk for all
+                self.settle(RecipientReply(command.phase, reply))
 
-    def settle(self, outcome: Outcome) -> None:
-        """Give this outcome to everybody who has none."""
-        self.outcomes = [outcome if known is None else known for known in self.outcomes]
+    def receive_hoped(self, replies: Sequence[Reply]) -> None:
+        """The same as receive() for all commands of a group at once, where all went well.
 
+        The first one is MAIL or RSET, the last one DATA or BDAT.
+        """
+        last = replies[-1]
+        self._answered = len(self._positions)
+        self.content_wanted = last.code == START_MAIL_INPUT
+        if not self.content_wanted:
+            self.settle(RecipientReply(Phase.DOT, last))
 
-def _unsafe(command: Command, utf8: bool) -> str | None:
-    try:
-        encode(command, utf8=utf8)
-    except UnsafeArgument as error:
-        return str(error)
-    return None
+    def settle(self, reply: RecipientReply) -> None:
+        """Give this reply to everybody who has none."""
+        self.replies = [reply if known is None else known for known in self.replies]
 
 
 class Transparency:
@@ -141,11 +240,13 @@ class Transparency:
         if not block:
             return block
         before, self._tail = self._tail, (self._tail + block[-2:])[-2:]
-        # Base64 has no dot at all, and looking for one octet runs at the memory's speed.
-        if b"." not in block:
+        starts = block[:1] == b"." and before[-1:] in b"\r\n"
+        # Base64 has no dot at all, and looking for one octet runs at the memory's speed; what
+        # we compose has no such line.
+        if not starts and (b"." not in block or (b"\n." not in block and b"\r." not in block)):
             return block
         stuffed = block.replace(b"\n.", b"\n..").replace(b"\r.", b"\r..")
-        return b"." + stuffed if block[:1] == b"." and before[-1:] in b"\r\n" else stuffed
+        return b"." + stuffed if starts else stuffed
 
     def line_end(self) -> bytes:
         """What must stand between the content and the lone dot: b"", or the CRLF it lacks."""

@@ -1,15 +1,11 @@
-"""Accounts put together from settings and presets, and secrets from where they lie."""
+"""Accounts put together from settings and presets."""
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from asyncnet.config import AccountSettings, SecretSource, choose_account
-from asyncnet.delivery import accounts
-from asyncnet.delivery.accounts import Account, AccountError, for_server, read_secret, resolve
+from asyncnet.config import AccountSettings, choose_account
+from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.mail.envelope import Server
 from asyncnet.providers.builtin import catalogue
 
@@ -89,33 +85,33 @@ async def test_the_target_is_complete() -> None:
     assert SECRET not in repr(account) + repr(target)
 
 
+async def test_the_name_is_meant_and_the_address_connected_to() -> None:
+    pin = "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+    account = resolved(host="mx.test", address="192.0.2.1", pin_sha256=pin, window=8)
+    target = await account.target({})
+    assert (target.host, target.address, target.server_name) == ("mx.test", "192.0.2.1", None)
+    assert (target.pins, target.window) == ((pin,), 8)
+
+
+async def test_a_token_logs_in_in_place_of_a_password() -> None:
+    account = resolved(host="mx.test", user="me", oauth2={"token": {"value": "t0ken"}})
+    target = await account.target({})
+    assert target.login is not None
+    assert (target.login.password, target.login.bearer) == ("t0ken", True)
+    assert "t0ken" not in repr(account) + repr(target)
+
+
+async def test_a_secret_that_cannot_be_had_is_the_accounts_trouble() -> None:
+    account = resolved(host="mx.test", user="me", secret={"env": "NOT_THERE"})
+    with pytest.raises(AccountError, match="NOT_THERE is not set"):
+        await account.target({})
+
+
 async def test_a_jobs_own_server_is_verified_and_never_logged_in_to() -> None:
     account = for_server("key", Server("10.0.0.1", 2525, "starttls"), catalogue())
     target = await account.target({})
     assert (target.host, target.port, target.tls) == ("10.0.0.1", 2525, "starttls")
     assert (target.login, target.verify) == (None, True)
-
-
-async def test_a_secret_is_read_from_the_environment() -> None:
-    assert await read_secret(SecretSource(env="CODE"), {"CODE": SECRET}) == SECRET
-
-
-@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-async def test_a_secret_is_read_from_a_file(tmp_path: Path, end: str) -> None:
-    path = tmp_path / "secret"
-    path.write_bytes(f" {SECRET} {end}".encode())
-    assert await read_secret(SecretSource(file=path), {}) == f" {SECRET} "
-
-
-async def test_a_secret_is_read_from_a_credential(tmp_path: Path) -> None:
-    (tmp_path / "mail").write_text(SECRET)
-    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert await read_secret(SecretSource(credential="mail"), environment) == SECRET
-
-
-async def test_a_secret_is_read_from_a_command() -> None:
-    command = (sys.executable, "-c", f"print({SECRET!r})")
-    assert await read_secret(SecretSource(command=command), {}) == SECRET
 
 
 async def test_a_secret_is_read_anew_each_time(tmp_path: Path) -> None:
@@ -127,75 +123,6 @@ async def test_a_secret_is_read_anew_each_time(tmp_path: Path) -> None:
     target = await account.target({})
     assert target.login is not None
     assert target.login.password == "new"
-
-
-def exits(code: int) -> tuple[str, ...]:
-    return (sys.executable, "-c", f"import sys; print({SECRET!r}); sys.exit({code})")
-
-
-@pytest.mark.parametrize(
-    ("source", "told"),
-    [
-        ({"env": "NOT_THERE"}, "the environment variable NOT_THERE is not set"),
-        ({"env": "EMPTY"}, "the environment variable EMPTY is empty"),
-        ({"env": "TWO"}, "the environment variable TWO holds more than one line"),
-        ({"file": "/no/such/file"}, "the file /no/such/file cannot be read: No such file"),
-        ({"credential": "x"}, "systemd sets .CREDENTIALS_DIRECTORY only"),
-        ({"command": ["/no/such/program", SECRET]}, "'/no/such/program' cannot be started: No su"),
-        ({"command": []}, "the command '' cannot be started"),
-        ({"command": exits(3)}, "ended with exit code 3"),
-        ({"command": [sys.executable, "-c", f"#{SECRET}"]}, "is empty"),
-    ],
-)
-async def test_a_missing_secret_is_told_without_telling_it(
-    source: dict[str, object], told: str
-) -> None:
-    environment = {"EMPTY": "", "TWO": f"{SECRET}\n{SECRET}\n"}
-    with pytest.raises(AccountError, match=told) as caught:
-        await read_secret(SecretSource.model_validate(source), environment)
-    assert SECRET not in str(caught.value)
-
-
-async def test_a_credential_stays_in_its_folder(tmp_path: Path) -> None:
-    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    with pytest.raises(AccountError, match="no plain name"):
-        await read_secret(SecretSource(credential="../passwd"), environment)
-
-
-async def test_octets_that_are_no_text_are_not_shown(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_bytes(SECRET.encode() + b"\xff")
-    with pytest.raises(AccountError, match="no UTF-8 text") as caught:
-        await read_secret(SecretSource(file=path), {})
-    assert caught.value.__cause__ is None
-
-
-async def test_a_huge_file_is_no_password(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_bytes(b"x" * 100_000)
-    with pytest.raises(AccountError, match="too long"):
-        await read_secret(SecretSource(file=path), {})
-
-
-async def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "COMMAND_TIMEOUT_S", 0.05)
-    command = (sys.executable, "-c", "import time; time.sleep(600)")
-    with pytest.raises(AccountError, match="gave no password within"):
-        await read_secret(SecretSource(command=command), {})
-
-
-async def test_cancelling_ends_the_command(tmp_path: Path) -> None:
-    pipe = tmp_path / "pid"
-    os.mkfifo(pipe)
-    script = f"import os, time; open({str(pipe)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    source = SecretSource(command=(sys.executable, "-c", script))
-    task = asyncio.create_task(read_secret(source, {}))
-    pid = int(await asyncio.to_thread(pipe.read_text))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
 
 
 ACCOUNTS = {

@@ -8,10 +8,11 @@ import pytest
 from asyncnet.config import AccountSettings
 from asyncnet.delivery.accounts import Account, resolve
 from asyncnet.delivery.exchange import ExchangeFailed
-from asyncnet.delivery.pool import Pool
+from asyncnet.delivery.pool import PLAN_MEMORY_S, Pool
 from asyncnet.mail.verdict import Phase
 from asyncnet.providers.builtin import catalogue
-from tests.support.delivery_doubles import Clock, Network, let_all_run
+from asyncnet.smtp.transaction import Plan
+from tests.support.delivery_doubles import Clock, Network, ScriptedExchange, let_all_run
 
 
 def account(**settings: Any) -> Account:
@@ -36,11 +37,9 @@ def pool(clock: Clock, network: Network) -> Pool:
 
 async def test_a_talk_that_came_back_is_taken_again(pool: Pool) -> None:
     first = await pool.take("work", account())
-    assert not first.reused
     pool.give(first, account())
     second = await pool.take("work", account())
     assert second is first
-    assert second.reused
 
 
 async def test_routes_share_nothing(pool: Pool, network: Network) -> None:
@@ -100,10 +99,8 @@ async def test_fewer_means_one_less_but_never_none(pool: Pool) -> None:
 async def test_a_talk_that_carried_its_messages_is_closed(pool: Pool, network: Network) -> None:
     limited = account(messages_per_connection=2)
     talk = await pool.take("work", limited)
-    network.exchanges[0].transactions = 1
     pool.give(talk, limited)
     assert await pool.take("work", limited) is talk
-    network.exchanges[0].transactions = 2
     pool.give(talk, limited)
     await pool.close()
     assert network.exchanges[0].closed
@@ -129,11 +126,11 @@ async def test_an_old_connection_is_closed(pool: Pool, network: Network, clock: 
     assert taken is not talk
 
 
-async def test_fresh_means_that_nothing_old_is_left(pool: Pool, network: Network) -> None:
+async def test_after_a_broken_talk_nothing_older_is_taken(pool: Pool, network: Network) -> None:
     talks = [await pool.take("work", account()) for _ in range(2)]
     for talk in talks:
         pool.give(talk, account())
-    fresh = await pool.take("work", account(), fresh=True)
+    fresh = await pool.take("work", account(), after=talks[-1])
     assert fresh not in talks
     await let_all_run()
     assert [exchange.closed for exchange in network.exchanges] == [True, True, False]
@@ -154,3 +151,64 @@ async def test_closing_waits_for_what_is_being_closed(pool: Pool, network: Netwo
     pool.give(await pool.take("work", account()), account())
     await pool.close()
     assert network.exchanges[0].closed
+
+
+class Shared(ScriptedExchange):
+    """An exchange that makes use of three messages at a time."""
+
+    places = 3
+    stumbled: Plan | None = None
+
+    @property
+    def room(self) -> int:
+        return self.places - self.load
+
+    @property
+    def tripped(self) -> Plan | None:
+        return self.stumbled
+
+
+async def test_idle_talks_come_first_then_new_ones_then_places_on_busy_ones(clock: Clock) -> None:
+    network = Network(Shared)
+    pool, limited = Pool(network.connect, clock), account(connections=2)
+    talks = [await pool.take("work", limited) for _ in range(6)]
+    assert [talk.number for talk in talks] == [1, 2, 1, 2, 1, 2]
+    assert pool.limit("work", limited) == 6
+    seventh = asyncio.create_task(pool.take("work", limited))
+    await let_all_run()
+    assert not seventh.done()
+    pool.give(talks[1], limited)
+    assert (await seventh).number == 2
+
+
+async def test_a_shared_talk_is_closed_with_its_last_message(clock: Clock) -> None:
+    network = Network(Shared)
+    pool, limited = Pool(network.connect, clock), account(connections=1)
+    first, second = [await pool.take("work", limited) for _ in range(2)]
+    pool.discard(first)
+    await let_all_run()
+    assert not network.exchanges[0].closed
+    third = asyncio.create_task(pool.take("work", limited))
+    await let_all_run()
+    assert not third.done(), "nothing may be put on a talk that is to be closed"
+    pool.give(second, limited)
+    assert (await third).exchange is network.exchanges[1]
+    await let_all_run()
+    assert network.exchanges[0].closed
+
+
+async def test_a_server_that_failed_a_plan_is_spared_it_for_a_while(clock: Clock) -> None:
+    network = Network(Shared)
+    pool, limited = Pool(network.connect, clock), account(connections=1)
+    plans = []
+    for _ in range(4):
+        talk = await pool.take("work", limited)
+        plans.append(network.targets[-1].plan)
+        exchange = talk.exchange
+        assert isinstance(exchange, Shared)
+        exchange.stumbled = plans[-1]
+        pool.give(talk, limited)
+    assert plans == [Plan.CHUNKED, Plan.JOINED, Plan.SERIAL, Plan.SERIAL]
+    clock.now += PLAN_MEMORY_S
+    await pool.take("work", limited)
+    assert network.targets[-1].plan is Plan.CHUNKED

@@ -1,34 +1,21 @@
 """The wire by itself: addresses, deadlines, flow, and the border to TLS."""
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from asyncnet.delivery.wire import (
-    MAX_UNREAD_OCTETS,
-    ConnectFailed,
-    ConnectionLost,
-    DeadlinePassed,
-    Deadlines,
-    LookupFailed,
-    TlsFailed,
-    Wire,
-    ascii_name,
-    look_up,
-    tls_context,
-)
+from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed, TlsFailed
+from asyncnet.delivery.tls import tls_context
+from asyncnet.delivery.wire import MAX_UNREAD_OCTETS, Deadlines, Wire
 from asyncnet.mail.verdict import Phase
 from tests.support.certificates import NAME, certificates
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-Notes = list[tuple[str, str]]
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -84,103 +71,6 @@ async def connected() -> AsyncIterator[tuple[Wire, Peer]]:
             yield wire, await peers.next()
         finally:
             wire.abort()
-
-
-def unused_port() -> int:
-    """A port where nobody listens (for as long as nobody takes it)."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
-def test_an_address_is_looked_up_without_asking_anybody(run: Run) -> None:
-    async def scenario() -> None:
-        assert await look_up("127.0.0.1", 25, 1) == [(socket.AF_INET, ("127.0.0.1", 25))]
-        assert await look_up("::1", 25, 1) == [(socket.AF_INET6, ("::1", 25, 0, 0))]
-
-    run(scenario())
-
-
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 300, "\u2e2e.test"])
-def test_a_name_without_address_is_told(host: str, run: Run) -> None:
-    async def scenario() -> None:
-        with pytest.raises(LookupFailed):
-            await look_up(host, 25, 30)
-
-    run(scenario())
-
-
-def test_a_name_server_that_never_answers_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def never(*_: object, **__: object) -> None:
-        await asyncio.Event().wait()
-
-    async def scenario() -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
-        with pytest.raises(LookupFailed, match=r"within 0\.05 s"):
-            await look_up("slow.example.test", 25, 0.05)
-
-    asyncio.run(scenario())  # uvloop's methods cannot be replaced; ours does not care whose it is
-
-
-def test_names_in_other_letters_are_asked_for_in_ascii() -> None:
-    assert ascii_name("bücher.example") == "xn--bcher-kva.example"
-    assert ascii_name("mx.example.test") == "mx.example.test"
-
-
-def test_addresses_are_tried_in_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async with Peers().listen() as peers:
-
-            async def two(host: str, port: int, seconds: float) -> list[tuple[int, Any]]:
-                return [
-                    (socket.AF_INET, ("127.0.0.1", unused_port())),
-                    (socket.AF_INET, ("127.0.0.1", port)),
-                ]
-
-            monkeypatch.setattr("asyncnet.delivery.wire.look_up", two)
-            notes: Notes = []
-            wire = await Wire.connect(
-                "mx.example.test", peers.port, Deadlines(), lambda *note: notes.append(note)
-            )
-            await peers.next()
-            assert wire.alive
-            assert wire.peer == ("127.0.0.1", peers.port)
-            wire.abort()
-        assert [text.split(" ")[0] for text, _ in notes] == ["mx.example.test", "SYN", "SYN"]
-        assert "Connection refused" in notes[1][0]
-        assert "SYN-ACK back, ACK sent" in notes[2][0]
-        assert {rule for _, rule in notes[1:]} == {"RFC 9293 section 3.5"}
-
-    run(scenario())
-
-
-def test_nobody_there_is_told_with_each_address(run: Run) -> None:
-    async def scenario() -> None:
-        with pytest.raises(ConnectFailed, match=r"127\.0\.0\.1: Connection refused"):
-            await Wire.connect("127.0.0.1", unused_port(), Deadlines(), lambda *_: None)
-
-    run(scenario())
-
-
-def test_a_handshake_that_never_ends_is_cut(run: Run) -> None:
-    """A full accept queue leaves the SYN without answer."""
-
-    async def scenario() -> None:
-        with ExitStack() as open_sockets:
-            listener = open_sockets.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(0)
-            for _ in range(4):
-                other = open_sockets.enter_context(socket.socket())
-                other.setblocking(False)
-                other.connect_ex(listener.getsockname())
-            port = listener.getsockname()[1]
-            with pytest.raises(ConnectFailed, match="no answer in time"):
-                await Wire.connect("127.0.0.1", port, Deadlines(connect_s=0.05), lambda *_: None)
-
-    run(scenario())
 
 
 def test_what_came_before_the_end_is_given_out_first(run: Run) -> None:
@@ -321,11 +211,3 @@ def test_every_stage_of_the_talk_has_its_seconds() -> None:
     for phase in set(Phase) - {Phase.DNS, Phase.CONNECT}:
         assert deadlines.of(phase) > 0
     assert deadlines.of(Phase.DOT) == 7
-
-
-def test_a_changed_ca_file_is_read_anew(tmp_path: Path) -> None:
-    ca_file = certificates().write_authority(tmp_path)
-    first = tls_context(ca_file, verify=True)
-    assert tls_context(ca_file, verify=True) is first
-    os.utime(ca_file, (1, 1))
-    assert tls_context(ca_file, verify=True) is not first

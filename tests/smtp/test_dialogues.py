@@ -14,9 +14,9 @@ from asyncnet.smtp.command import Command, Dot, Greeting, Mail
 from asyncnet.smtp.errors import InjectedOctets
 from asyncnet.smtp.opening import Opening, OpeningFailed
 from asyncnet.smtp.reply import Reply
-from asyncnet.smtp.sasl import mechanisms
+from asyncnet.smtp.sasl import password_mechanisms
 from asyncnet.smtp.session import Answer, Session, State
-from asyncnet.smtp.transaction import Outcome, Transaction
+from asyncnet.smtp.transaction import RecipientReply, Transaction
 
 PLAIN = b64encode(b"\0anna\0sesame").decode()
 ANNA, WORD = b64encode(b"anna").decode(), b64encode(b"sesame").decode()
@@ -66,7 +66,7 @@ def open_talk(
     """Play the opening to its end; raises what it raises, when all was said."""
     script = Script(text)
     session = script.session
-    ways = mechanisms("anna", "sesame", allowed) if login else None
+    ways = password_mechanisms("anna", "sesame", allowed, nonce="n0nce") if login else None
     steps = Opening("me.example.test", tls, ways, clear).steps(session)
     reply: Reply | None = None
     try:
@@ -354,7 +354,8 @@ def test_replies_injected_before_tls_end_the_talk() -> None:
 def test_a_long_password_waits_until_it_is_asked_for() -> None:
     """RFC 4954 section 4: no initial response that would make the line too long."""
     session = Session()
-    steps = Opening("me.example.test", "none", mechanisms("anna", "w" * 400), True).steps(session)
+    ways = password_mechanisms("anna", "w" * 400, nonce="n0nce")
+    steps = Opening("me.example.test", "none", ways, True).steps(session)
     said = []
     reply: Reply | None = None
     answers = ["220 hi", "250-mx\r\n250 AUTH PLAIN", "334 ", "235 welcome"]
@@ -383,7 +384,7 @@ HELLO = """
 """
 
 
-def hand_over(text: str, *recipients: str) -> list[Outcome | None]:
+def hand_over(text: str, *recipients: str) -> list[RecipientReply | None]:
     """Play an opening and one transaction, as a client without a wire."""
     script = Script(text)
     session = script.session
@@ -392,7 +393,9 @@ def hand_over(text: str, *recipients: str) -> list[Outcome | None]:
     script.they_say()
     talk = Transaction(Mail("a@example.org"), recipients, utf8=False, limit=None)
     together = "PIPELINING" in session.capabilities
-    for group in [talk.commands()] if together else [(it,) for it in talk.commands()]:
+    for group in (
+        [talk.envelope().commands] if together else [(it,) for it in talk.envelope().commands]
+    ):
         if talk.hopeless:
             break
         script.we_say(session.send(group))
@@ -403,9 +406,9 @@ def hand_over(text: str, *recipients: str) -> list[Outcome | None]:
             talk.receive(Answer(due, reply))
     if talk.content_wanted:
         script.we_say((b"" if talk.hopeless else b"<content>\r\n") + session.send([Dot()]))
-        talk.settle(Outcome(Phase.DOT, script.they_say()))
+        talk.settle(RecipientReply(Phase.DOT, script.they_say()))
     script.end()
-    return talk.outcomes
+    return talk.replies
 
 
 def next_step(session: Session) -> list[Command]:

@@ -1,9 +1,12 @@
 """The session: what may be said when, and which reply answers what."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asyncnet.smtp.command import (
     Auth,
+    Bdat,
     Command,
     Data,
     Dot,
@@ -201,7 +204,9 @@ def test_garbage_ends_the_talk() -> None:
 
 def test_our_secret_is_struck_out_of_the_servers_words() -> None:
     session = ready("AUTH PLAIN")
-    line = session.send([Auth("PLAIN", b"\0anna\0made-up-word")]).decode().strip()
+    line = (
+        session.send([Auth("PLAIN", b"\0anna\0made-up-word", ("made-up-word",))]).decode().strip()
+    )
     [answer] = hear(session, f"500 unknown command {line}; is made-up-word a verb?")
     assert answer.reply.text == "unknown command AUTH PLAIN ********; is ******** a verb?"
     assert b"made-up" not in answer.reply.raw
@@ -210,9 +215,59 @@ def test_our_secret_is_struck_out_of_the_servers_words() -> None:
 
 def test_nor_is_it_in_an_error() -> None:
     session = ready("AUTH PLAIN")
-    session.send([Auth("PLAIN", b"\0anna\0made-up-word")])
+    session.send([Auth("PLAIN", b"\0anna\0made-up-word", ("made-up-word",))])
     with pytest.raises(MalformedReply) as caught:
         hear(session, "what is made-up-word?")
     assert "made-up" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+# --- The short way for a group in which all goes well ---------------------------------------
+
+GROUPS = {
+    "envelope": (MAIL, RCPT, RCPT, DATA),
+    "chunk": (MAIL, RCPT, Bdat(9)),
+    "afresh": (Rset(), MAIL, RCPT, Bdat(9)),
+}
+
+
+def stands(session: Session) -> tuple[State, State, int, bool]:
+    return session.state, session._ahead, len(session._due), session.pending
+
+
+@given(
+    group=st.sampled_from(sorted(GROUPS)),
+    codes=st.lists(st.sampled_from([250, 251, 354, 421, 450, 503, 550, 220]), max_size=10),
+    cut=st.integers(0, 200),
+    more=st.booleans(),
+)
+def test_the_short_way_says_what_the_long_one_says(
+    group: str, codes: list[int], cut: int, more: bool
+) -> None:
+    octets = b"".join(b"%d 2.0.0 Ok\r\n" % code for code in codes)[:cut]
+    commands = GROUPS[group]
+    short, long = ready("PIPELINING", "CHUNKING"), ready("PIPELINING", "CHUNKING")
+    for session in (short, long):
+        session.send(commands)
+        if more and group != "envelope":
+            session.send((Rset(), MAIL))
+        session.receive_data(octets)
+    before = stands(short)
+    replies = short.next_if_hoped(len(commands))
+    if replies is None:
+        assert stands(short) == before, "nothing may have been taken"
+        return
+    answers = [long.next_answer() for _ in commands]
+    assert [answer and answer.reply for answer in answers] == list(replies)
+    assert stands(short) == stands(long)
+
+
+def test_the_short_way_is_taken_where_all_goes_well() -> None:
+    session = ready("PIPELINING", "CHUNKING")
+    session.send(GROUPS["chunk"])
+    session.receive_data(b"250 Ok\r\n250 Ok\r\n250 queued\r\n")
+    replies = session.next_if_hoped(3)
+    assert replies is not None
+    assert [reply.text for reply in replies] == ["Ok", "Ok", "queued"]
+    assert session.at_rest

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnet.mail.envelope import Envelope
-from asyncnet.mail.verdict import Phase
+from asyncnet.mail.verdict import Kind, Phase
 from asyncnet.smtp.capability import Capabilities
 from asyncnet.smtp.command import Data, Mail, Rcpt
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.session import Answer
 from asyncnet.smtp.transaction import (
-    Outcome,
+    RecipientReply,
     Transaction,
     Transparency,
     mail_command,
@@ -30,9 +30,9 @@ def offer(**keywords: str) -> Capabilities:
 def test_a_message_over_the_limit_is_not_even_begun() -> None:
     capabilities = offer(SIZE="1000")
     assert obstacle(ENVELOPE, 1000, capabilities, secured=False) is None
-    assert obstacle(ENVELOPE, 1001, capabilities, secured=False) == (
-        "message of 1001 octets exceeds the server's SIZE limit of 1000 octets"
-    )
+    why = "message of 1001 octets exceeds the server's SIZE limit of 1000 octets"
+    cannot = RecipientReply(Phase.MAIL, None, why, kind=Kind.SIZE)
+    assert obstacle(ENVELOPE, 1001, capabilities, secured=False) == cannot
 
 
 def test_smtputf8_is_asked_of_a_server_that_knows_it() -> None:
@@ -82,14 +82,14 @@ def transaction(*recipients: str, limit: int | None = None) -> Transaction:
     return Transaction(Mail("a@example.org"), recipients, utf8=False, limit=limit)
 
 
-def play(talk: Transaction, *codes: int) -> list[Outcome | None]:
-    for command, code in zip(talk.commands(), codes, strict=False):
+def play(talk: Transaction, *codes: int) -> list[RecipientReply | None]:
+    for command, code in zip(talk.envelope().commands, codes, strict=False):
         talk.receive(Answer(command, Reply(code, (str(code),))))
-    return talk.outcomes
+    return talk.replies
 
 
-def out(phase: Phase, code: int) -> Outcome:
-    return Outcome(phase, Reply(code, (str(code),)))
+def out(phase: Phase, code: int) -> RecipientReply:
+    return RecipientReply(phase, Reply(code, (str(code),)))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def out(phase: Phase, code: int) -> Outcome:
     ],
 )
 def test_what_replies_mean_for_each_recipient(
-    codes: tuple[int, ...], outcomes: tuple[Outcome | None, ...], content_wanted: bool
+    codes: tuple[int, ...], outcomes: tuple[RecipientReply | None, ...], content_wanted: bool
 ) -> None:
     talk = transaction("b@example.org", "c@example.org")
     assert tuple(play(talk, *codes)) == outcomes
@@ -119,7 +119,7 @@ def test_what_replies_mean_for_each_recipient(
 
 def test_recipients_beyond_the_limit_are_kept_for_another_transaction() -> None:
     talk = transaction("b@example.org", "c@example.org", "d@example.org", limit=2)
-    assert len([it for it in talk.commands() if isinstance(it, Rcpt)]) == 2
+    assert len([it for it in talk.envelope().commands if isinstance(it, Rcpt)]) == 2
     outcomes = play(talk, 250, 550, 250, 354)
     assert outcomes[:2] == [out(Phase.RCPT, 550), None]
     assert outcomes[2] is not None
@@ -130,7 +130,7 @@ def test_recipients_beyond_the_limit_are_kept_for_another_transaction() -> None:
 
 def test_a_recipient_that_breaks_its_line_spoils_nothing_for_the_others() -> None:
     talk = transaction("b@example.org\r\nRSET", "c@example.org")
-    assert talk.commands() == (Mail("a@example.org"), Rcpt("c@example.org"), Data())
+    assert talk.envelope().commands == (Mail("a@example.org"), Rcpt("c@example.org"), Data())
     first, second = play(talk, 250, 250, 354)
     assert first is not None
     assert (first.phase, first.reply) == (Phase.RCPT, None)
@@ -144,7 +144,7 @@ def test_each_recipient_gets_its_own_reply(codes: list[int]) -> None:
     outcomes = play(talk, 250, *codes, 354)
     talk.settle(out(Phase.DOT, 250))
     assert [outcome is None for outcome in outcomes] == [code < 300 for code in codes]
-    assert [outcome and outcome.reply and outcome.reply.code for outcome in talk.outcomes] == [
+    assert [outcome and outcome.reply and outcome.reply.code for outcome in talk.replies] == [
         250 if code < 300 else code for code in codes
     ]
 

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asyncnet.delivery.exchange import Exchange, RecipientReply, Target
+from asyncnet.delivery.exchange import Exchange, Target
 from asyncnet.mail.envelope import Envelope, Route
 from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import JobStatus, Phase, RecipientStatus, Verdict, job_status
 from asyncnet.mailqueue.store import (
     Acceptance,
     AccountState,
+    Backlog,
     Claim,
     Lease,
     LeaseLost,
@@ -26,6 +27,7 @@ from asyncnet.mailqueue.store import (
     StoreError,
 )
 from asyncnet.smtp.reply import Reply
+from asyncnet.smtp.transaction import Plan, RecipientReply
 
 OK = Reply(250, ("2.0.0 OK",))
 START = 1_000_000.0
@@ -244,12 +246,16 @@ class MemoryStore:
     async def counts(self) -> Mapping[JobStatus, int]:
         raise AssertionError("delivery has no business with this part of the store")
 
+    async def backlogs(self) -> Mapping[str, Backlog]:
+        raise AssertionError("delivery has no business with this part of the store")
+
     async def account_states(self) -> Mapping[str, AccountState]:
         return dict(self.states)
 
     async def set_account_state(self, state: AccountState) -> None:
         self.states[state.name] = state
         self.log.append(f"state {state.name} {state.state}")
+        self.ready.set()
 
     async def purge(self, before: float) -> int:
         raise AssertionError("delivery has no business with this part of the store")
@@ -331,11 +337,23 @@ class ScriptedExchange(Exchange):
     def __init__(self, network: "Network", target: Target) -> None:
         self.server = f"{target.host}:{target.port}"
         self.tls: Mapping[str, Any] | None = {"version": "TLSv1.3", "verified": True}
-        self.transactions = 0
         self.target = target
         self.closed = False
         self._usable = True
+        self._load = 0
         self._network = network
+
+    @property
+    def load(self) -> int:
+        return self._load
+
+    @property
+    def room(self) -> int:
+        return 1 - self._load
+
+    @property
+    def tripped(self) -> Plan | None:
+        return None
 
     @property
     def usable(self) -> bool:
@@ -346,13 +364,23 @@ class ScriptedExchange(Exchange):
         self._usable = usable
 
     async def transact(
-        self, envelope: Envelope, content: Content, before_dot: BeforeDot, progress: Any = None
+        self,
+        envelope: Envelope,
+        content: Content,
+        before_dot: BeforeDot | None = None,
+        progress: Any = None,
+        *,
+        alone: bool = False,
     ) -> tuple[RecipientReply, ...]:
+        assert before_dot is not None
         scenes = self._network.scenes.get(self.target.host, [])
         scene = scenes.pop(0) if scenes else accept_all
-        self.transactions += 1
+        self._load += 1
         self._network.envelopes.append((self.target.host, envelope))
-        return await scene(self, envelope, before_dot)
+        try:
+            return await scene(self, envelope, before_dot)
+        finally:
+            self._load -= 1
 
     async def close(self) -> None:
         self.closed = True
@@ -361,7 +389,8 @@ class ScriptedExchange(Exchange):
 class Network:
     """All servers by host: what goes wrong at connecting, and the scenes to play."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[ScriptedExchange] = ScriptedExchange) -> None:
+        self._kind = kind
         self.scenes: dict[str, list[Scene]] = {}
         self.failures: dict[str, list[Exception]] = {}
         self.gates: dict[str, asyncio.Event] = {}  # connecting waits for it
@@ -375,7 +404,7 @@ class Network:
             await self.gates[target.host].wait()
         if failures := self.failures.get(target.host):
             raise failures.pop(0)
-        exchange = ScriptedExchange(self, target)
+        exchange = self._kind(self, target)
         self.exchanges.append(exchange)
         return exchange
 

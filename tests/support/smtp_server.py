@@ -29,6 +29,13 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Say these octets and drop the connection; under TLS without close_notify."""
+
+    octets: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """Break the connection off with RST."""
 
@@ -60,13 +67,46 @@ class StopReading:
     octets: bytes = b""
 
 
-Deed = Say | HangUp | Reset | Silence | Drip | Slow | StopReading
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Say these octets, and more of them a moment later."""
+
+    first: bytes
+    more: bytes
+    pause_s: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The usual answer; whatever else came in the same write is thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retort:
+    """An answer made of the line that was heard."""
+
+    answer: Callable[[str], bytes]
+
+
+Deed = Say | HangUp | Cut | Reset | Silence | Drip | Slow | StopReading | Later | Forget | Retort
 # A verb ("greeting", "EHLO", "content" for the dot, "response" for a SASL answer, "begun" for
 # content that has begun to arrive), and what is done at it the first time, the second time, …;
 # the last one repeats.
 Script = Mapping[str, Deed | Sequence[Deed | None]]
 
 CAPABILITIES = ("PIPELINING", "SIZE 50000000", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Content that came to its end with somebody to take it.
+
+    taken: we said so; else our answer was none, or nonsense, and nobody can know.
+    """
+
+    recipients: tuple[str, ...]
+    content: bytes  # as on the wire
+    taken: bool
 
 
 @dataclass(slots=True)
@@ -77,7 +117,12 @@ class Heard:
     contents: list[bytes] = field(default_factory=list)  # as on the wire, without the dot
     octets: bytearray = field(default_factory=bytearray)  # of the last connection's content
     chunks: list[bytes] = field(default_factory=list)  # as read: who pipelines sends groups
+    taken: list[tuple[str, bytes]] = field(default_factory=list)  # reverse-path, content accepted
     connections: int = 0
+    clear: bytearray = field(default_factory=bytearray)  # all that came without TLS
+    raw_lines: list[bytes] = field(default_factory=list)  # commands, without CRLF
+    deliveries: list[Delivery] = field(default_factory=list)
+    wasted: bytearray = field(default_factory=bytearray)  # content by DATA that nobody was to get
 
     def verbs(self) -> list[str]:
         return [line.split(" ")[0].split(":")[0] for line in self.lines]
@@ -95,7 +140,11 @@ class ScriptedServer:
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
         capabilities_in_tls: Sequence[str] | None = None,
+        confused: bool = False,  # a MAIL behind a failed BDAT changes nothing, as seen with Exim
         receive_octets: int | None = None,  # how little the kernel takes for a deaf server
+        unknown: Sequence[str] = (),  # verbs that are no commands here, whatever EHLO says
+        morsel_octets: int | None = None,  # each answer in pieces of so many octets
+        hoards: bool = False,  # all answers to what came together in one write, afterwards
     ) -> None:
         self.heard = Heard()
         self.ended = asyncio.Event()  # no connection is open
@@ -106,9 +155,13 @@ class ScriptedServer:
         self._capabilities = capabilities
         self._capabilities_in_tls = capabilities_in_tls
         self._refuse = refuse
+        self.confused = confused
         self._tls = tls
         self._implicit = implicit
         self._receive_octets = receive_octets
+        self.unknown = frozenset(unknown)
+        self.morsel_octets = morsel_octets
+        self.hoards = hoards
         self._talks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -168,7 +221,11 @@ class ScriptedServer:
 
 
 class _Gone(ConnectionError):
-    """The script ended the connection."""
+    """The script ended the connection; said is what it said before."""
+
+    def __init__(self, said: bytes = b"") -> None:
+        super().__init__()
+        self.said = said
 
 
 class _Talk:
@@ -183,7 +240,9 @@ class _Talk:
         self._writer = writer
         self._buffer = bytearray()
         self._secured = server._implicit
-        self._accepted = 0
+        self._accepted: list[str] = []
+        self._hoard = bytearray()
+        self._sender: str | None = None  # of the open transaction
 
     async def run(self) -> None:
         await self._do("greeting", b"220 mx.example.test ESMTP\r\n")
@@ -191,7 +250,8 @@ class _Talk:
             line = await self._line()
             self._heard.lines.append(line)
             verb = line.split(" ")[0].upper()
-            await getattr(self, f"_on_{verb.lower()}", self._on_other)(line)
+            known = None if verb in self._server.unknown else f"_on_{verb.lower()}"
+            await getattr(self, known or "_on_other", self._on_other)(line)
 
     async def _on_ehlo(self, line: str) -> None:
         keywords = list(self._server._capabilities)
@@ -227,13 +287,19 @@ class _Talk:
         self._heard.lines.append(await self._line())
 
     async def _on_mail(self, line: str) -> None:
-        self._accepted = 0
-        await self._do("MAIL", b"250 2.1.0 sender ok\r\n")
+        if self._sender is not None and not self._server.confused:
+            await self._do("MAIL", b"503 5.5.1 a transaction is open\r\n")
+        elif (await self._do("MAIL", b"250 2.1.0 sender ok\r\n")).startswith(b"2"):
+            self._sender = self._sender or line[line.index("<") + 1 : line.index(">")]
+            self._accepted = []
 
     async def _on_rcpt(self, line: str) -> None:
-        refusal = self._server._refuse(line[line.index("<") + 1 : line.index(">")])
-        self._accepted += refusal is None
-        await self._do("RCPT", refusal or b"250 2.1.5 recipient ok\r\n")
+        recipient = line[line.index("<") + 1 : line.index(">")]
+        usual = self._server._refuse(recipient) or b"250 2.1.5 recipient ok\r\n"
+        if self._sender is None and "MAIL" in self._server._script:
+            usual = b"503 5.5.1 MAIL first\r\n"
+        if (await self._do("RCPT", usual)).startswith(b"2"):
+            self._accepted.append(recipient)
 
     async def _on_data(self, line: str) -> None:
         nobody = not self._accepted and "DATA" not in self._server._script
@@ -245,15 +311,50 @@ class _Talk:
         content = self._heard.octets
         content.clear()
         content += b"\r\n" + self._buffer
-        while (end := content.find(b"\r\n.\r\n")) < 0:
-            content += await self._some()
-            await self._do("begun", b"")
+        try:
+            searched = 0
+            while (end := content.find(b"\r\n.\r\n", searched)) < 0:
+                searched = max(0, len(content) - 4)
+                content += await self._some()
+                await self._do("begun", b"")
+        finally:
+            if not self._accepted:
+                self._heard.wasted += content[2:].removesuffix(b".\r\n")
         self._buffer = content[end + 5 :]
         self._heard.contents.append(bytes(content[2 : end + 2]))
         self._heard.lines.append(".")
-        await self._do("content", b"250 2.0.0 queued as 4F2\r\n")
+        await self._judge_content(b"250 2.0.0 queued as 4F2\r\n", "content")
+        self._sender = None
+
+    async def _on_bdat(self, line: str) -> None:
+        octets = int(line.split(" ")[1])
+        while len(self._buffer) < octets:
+            self._buffer += await self._some()
+        self._heard.contents.append(bytes(self._buffer[:octets]))
+        del self._buffer[:octets]
+        if self._sender is None or not self._accepted:
+            await self._do("BDAT", b"503 5.5.1 nobody to take it\r\n")
+        elif await self._judge_content(b"250 2.0.0 queued as 4F2\r\n", "BDAT"):
+            self._sender = None
+
+    async def _judge_content(self, usual: bytes, verb: str) -> bool:
+        sender, content = self._sender or "", self._heard.contents[-1]
+        said = b""
+        try:
+            said = await self._do(verb, usual)
+        except _Gone as gone:
+            said = gone.said
+            raise
+        finally:
+            if said.startswith(b"2"):
+                self._heard.taken.append((sender, content))
+            if self._accepted and said[:1] not in (b"4", b"5"):
+                recipients, taken = tuple(self._accepted), said.startswith(b"2")
+                self._heard.deliveries.append(Delivery(recipients, content, taken))
+        return said.startswith(b"2")
 
     async def _on_rset(self, line: str) -> None:
+        self._sender, self._accepted = None, []
         await self._do("RSET", b"250 2.0.0 flushed\r\n")
 
     async def _on_quit(self, line: str) -> None:
@@ -267,15 +368,33 @@ class _Talk:
         """Say the usual thing or do the deed; returns what was said, if the talk goes on."""
         match self._server.deed(verb):
             case None:
-                self._writer.write(usual)
+                await self._say(usual)
             case Say(octets):
-                self._writer.write(octets)
+                await self._say(octets)
                 return octets
+            case Retort(answer):
+                said = answer(self._heard.lines[-1])
+                await self._say(said)
+                return said
+            case Later(first, more, pause_s):
+                await self._say(first)
+                await asyncio.sleep(pause_s)
+                await self._say(more)
+                return first + more
+            case Forget():
+                await self._say(usual)
+                self._buffer.clear()
+            case Cut(octets):
+                await self._say(octets)
+                await self._writer.drain()
+                self._writer.transport.abort()
+                raise _Gone(octets)
             case HangUp(octets):
-                self._writer.write(octets)
+                await self._say(octets)
+                self._flush()
                 self._writer.close()
                 await self._writer.wait_closed()
-                raise _Gone
+                raise _Gone(octets)
             case Reset():
                 connection = self._writer.get_extra_info("socket")
                 _linger_zero(connection)
@@ -291,24 +410,43 @@ class _Talk:
                     await asyncio.sleep(pause_s)
             case Slow(pause_s):
                 await asyncio.sleep(pause_s)
-                self._writer.write(usual)
+                await self._say(usual)
             case StopReading(octets):
-                self._writer.write(octets)
+                await self._say(octets)
                 self._writer.transport.pause_reading()  # type: ignore[attr-defined]
                 await asyncio.Event().wait()
         return usual
 
+    async def _say(self, octets: bytes) -> None:
+        if self._server.hoards:
+            self._hoard += octets
+            return
+        step = self._server.morsel_octets or len(octets) or 1
+        for start in range(0, len(octets), step):
+            self._writer.write(octets[start : start + step])
+            if step < len(octets):
+                await asyncio.sleep(0)
+
+    def _flush(self) -> None:
+        if self._hoard:
+            self._writer.write(bytes(self._hoard))
+            self._hoard.clear()
+
     async def _line(self) -> str:
         while (end := self._buffer.find(b"\r\n")) < 0:
             self._buffer += await self._some()
-        line = self._buffer[:end].decode()
+        line = bytes(self._buffer[:end])
         del self._buffer[: end + 2]
-        return line
+        self._heard.raw_lines.append(line)
+        return line.decode()
 
     async def _some(self) -> bytes:
+        self._flush()
         octets = await self._reader.read(65536)
         if not octets:
             raise _Gone
+        if not self._secured:
+            self._heard.clear += octets
         self._heard.chunks.append(octets)
         return octets
 

@@ -1,0 +1,383 @@
+"""Messages one behind the other over one talk, in as few round trips as its server allows.
+
+Which commands may share a write stands in smtp/session (RFC 2920 section 3.1), which of them a
+message takes in smtp/transaction; here it meets the wire: what is sent when, who waits for which
+reply, and who is told what when the talk breaks.
+
+Messages are begun in the order in which they came, and answered in that order.  The end of a
+content leaves only after its mark was made.
+"""
+
+import asyncio
+from collections import deque
+
+from asyncnet.delivery.dialogue import Dialogue
+from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed
+from asyncnet.delivery.handover import Handover, check_length
+from asyncnet.mail.letter import BLOCK_OCTETS, ContentError
+from asyncnet.mail.verdict import Phase
+from asyncnet.smtp.command import Dot, Rset
+from asyncnet.smtp.errors import BrokenPeer
+from asyncnet.smtp.session import SERVICE_CLOSING, State, UnaskedReply
+from asyncnet.smtp.transaction import Group, Plan, RecipientReply, Transparency
+
+# A server closes an idle connection, and its FIN may be on the way when we write.  After such a
+# pause the envelope is answered before the content leaves, or a message that nobody has got
+# would be in doubt.
+ASK_FIRST_S = 1.0
+# Behind a refused message RSET is needed, and Exim hangs up at the tenth that it holds for
+# needless: with a window, that would leave other messages in doubt.
+MAX_REFUSALS = 8
+NEAR_SIZE = 0.9  # of the server's SIZE: may well be refused, so the envelope goes first
+
+_DOT = Dot()
+
+
+class Pipeline:
+    """The messages of one talk; window: how many may be under way at a time (CHUNKED alone).
+
+    rset False: RSET is never said, and the talk is over where it would be needed.
+    """
+
+    def __init__(self, dialogue: Dialogue, plan: Plan, *, window: int, rset: bool) -> None:
+        self.plan = plan
+        self.tripped = False  # the plan seems to be too much for this server
+        self._dialogue = dialogue
+        self._window = window if plan is Plan.CHUNKED and rset else 1
+        self._rset = rset
+        self._open_window = 1  # of _window; doubled by what goes well
+        self._clean = 0  # messages in a row that went well
+        self._refusals = 0
+        self._waiting: deque[Handover] = deque()
+        self._under_way: deque[Handover] = deque()
+        self._driver: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._rested_at_s = self._loop.time()
+
+    @property
+    def load(self) -> int:
+        """Messages that wait or are under way."""
+        return len(self._waiting) + len(self._under_way)
+
+    @property
+    def room(self) -> int:
+        """How many more would keep the wire busy; none behind a large one, which takes long."""
+        if any(handover.block is None for handover in (*self._under_way, *self._waiting)):
+            return 0
+        # A window under way, another whose marks are being made, and one that comes.
+        depth = 1 if self.plan is Plan.SERIAL else 2 * self._window + 1
+        return max(0, depth - self.load)
+
+    async def carry(self, handover: Handover) -> None:
+        """Hand a message over; its replies are there then.
+
+        Raises ContentError, or what its mark raised.  Cancelled, a message that is not begun is
+        left out, and of one that is the talk is cut.
+        """
+        self._waiting.append(handover)
+        if self._driver is None:
+            self._driver = self._loop.create_task(self._drive())
+        try:
+            await handover.done
+        except asyncio.CancelledError:
+            if handover in self._waiting:
+                self._waiting.remove(handover)
+            else:
+                self._dialogue.wire.abort()
+            raise
+
+    async def _drive(self) -> None:
+        ask_first = self._loop.time() - self._rested_at_s > ASK_FIRST_S
+        try:
+            self._dialogue.listen()  # whatever lies there answers nothing that we shall say
+            if not self._dialogue.session.at_rest:
+                raise ConnectionLost("the talk was over before")
+            while self._waiting:
+                if self._chunkable(self._waiting[0]) and not ask_first:
+                    await self._send_chunks()
+                else:
+                    await self._send_contents()
+                ask_first = False
+        except (ConnectionLost, BrokenPeer) as error:
+            self._give_up(error)
+        except Exception as error:
+            # A net for mistakes of ours and of progress: those who wait are told, not left.
+            self._dialogue.wire.abort()
+            for handover in (*self._under_way, *self._waiting):
+                handover.fail(error)
+            self._under_way.clear()
+            self._waiting.clear()
+        self._dialogue.rest()
+        self._rested_at_s = self._loop.time()
+        self._driver = None
+
+    # DATA: [MAIL RCPT DATA] [content . MAIL RCPT DATA] [content .]
+
+    async def _send_contents(self) -> None:
+        """A message by DATA, and all those that may follow with their envelopes joined."""
+        handover = self._begin()
+        if handover.block is not None:
+            handover.mark.begin()  # while the replies are on their way
+        if self.plan is Plan.SERIAL:
+            await self._say_one_by_one(handover)
+        else:
+            self._dialogue.write(self._compose(handover, handover.transaction.envelope()))
+            await self._hear_group(handover)
+        while True:
+            following = await self._send_content(handover)
+            self._end(handover)
+            if following is None:
+                return
+            handover = following
+            await self._hear_group(handover)
+
+    async def _say_one_by_one(self, handover: Handover) -> None:
+        for group in handover.transaction.one_by_one():
+            if handover.transaction.hopeless:
+                return
+            self._dialogue.write(self._compose(handover, group))
+            await self._hear_group(handover)
+
+    async def _send_content(self, handover: Handover) -> Handover | None:
+        """The content with its dot, if wanted; the next message, if its envelope went along."""
+        transaction = handover.transaction
+        following = None
+        if transaction.content_wanted and transaction.hopeless:
+            # 354 although nobody was accepted: a lone dot, and never the content (RFC 2920
+            # section 3.1 warns of just this).
+            await self._send_end(handover, b"", None)
+        elif transaction.content_wanted:
+            transparency = Transparency()
+            if handover.block is None:
+                await self._stream(handover, transparency)
+                octets = transparency.line_end()
+            else:
+                octets = transparency.encode(handover.block) + transparency.line_end()
+            await self._last_look(handover)
+            joins = self.plan is Plan.JOINED and self._waiting and not self._waiting[0].alone
+            following = self._begin() if joins and not handover.alone else None
+            handover.end_left = True
+            await self._send_end(handover, octets, following)
+            if handover.block is not None and handover.progress is not None:
+                handover.progress(handover.content.octets)
+        if self._dialogue.session.state is State.TRANSACTION:
+            await self._undo()
+        return following
+
+    async def _stream(self, handover: Handover, transparency: Transparency) -> None:
+        """Content block by block, no more of it in memory than the wire takes."""
+        wire, seconds = self._dialogue.wire, self._dialogue.deadlines.block_s
+        sent_octets = 0
+        try:
+            for block in handover.content.blocks():
+                wire.expect(seconds, "room for more content")
+                wire.write(transparency.encode(block))
+                await wire.drain()
+                self._dialogue.listen()
+                sent_octets += len(block)
+                if handover.progress is not None:
+                    handover.progress(sent_octets)
+            check_length(sent_octets, handover.content)
+        except ContentError as error:
+            raise self._cut(handover, error) from error
+
+    async def _last_look(self, handover: Handover) -> None:
+        """The mark, and a look at the wire, before the octets that cannot be taken back.
+
+        The mark of a large message is begun only now and not beside the stream: a crash within
+        the minutes that it may take leaves no doubt.
+        """
+        self._dialogue.rest()  # the time that we need is not the server's
+        handover.mark.begin()
+        if error := await handover.mark.outcome():
+            raise self._cut(handover, error) from error
+        self._dialogue.listen()
+        self._dialogue.wire.check()
+        self._dialogue.watcher.content(handover.content.octets)
+
+    async def _send_end(
+        self, handover: Handover, octets: bytes, following: Handover | None
+    ) -> None:
+        """The rest of the content with the lone dot, and the reply that decides."""
+        octets += self._dialogue.compose((_DOT,))
+        if following is not None:
+            following.joined = True
+            octets += self._compose(following, following.transaction.envelope())
+        self._dialogue.write(octets)
+        if following is not None:
+            following.mark.begin()
+        answer = await self._dialogue.answer()
+        handover.transaction.settle(RecipientReply(Phase.DOT, answer.reply))
+
+    # BDAT: [MAIL RCPT BDAT content], with a window [RSET MAIL RCPT BDAT content] [RSET …
+
+    def _chunkable(self, handover: Handover) -> bool:
+        """Whether the message goes in one write, its content waiting for no reply."""
+        if self.plan is not Plan.CHUNKED or handover.block is None or handover.alone:
+            return False
+        limit = self._dialogue.session.capabilities.size_limit_octets
+        return limit is None or handover.content.octets <= NEAR_SIZE * limit
+
+    async def _send_chunks(self) -> None:
+        """Messages in one write each, as many under way at a time as the window allows."""
+        while True:
+            if batch := self._next_chunks():
+                await self._say_chunks(batch)
+            if not self._under_way:
+                return
+            await self._hear_chunk(self._under_way[0])
+            while self._under_way and self._dialogue.session.pending:
+                await self._hear_chunk(self._under_way[0])  # first all that is here: few writes
+
+    def _next_chunks(self) -> list[Handover]:
+        """Those to be begun now: one at least if any may be, and else no more than one write."""
+        batch: list[Handover] = []
+        octets = 0
+        while (
+            self._waiting
+            and len(self._under_way) < self._open_window
+            and self._chunkable(self._waiting[0])
+            and (not batch or octets + self._waiting[0].content.octets <= BLOCK_OCTETS)
+        ):
+            octets += self._waiting[0].content.octets
+            batch.append(self._begin())
+        return batch
+
+    async def _say_chunks(self, batch: list[Handover]) -> None:
+        state = self._dialogue.session.state
+        afresh = state is State.TRANSACTION or len(self._under_way) > len(batch)
+        for handover in batch:
+            handover.mark.begin()
+        written: list[bytes] = []
+        for handover in batch:
+            if error := await handover.mark.outcome():
+                self._under_way.remove(handover)
+                handover.fail(error)
+                continue
+            assert handover.block is not None
+            group = handover.transaction.chunked(len(handover.block), afresh=afresh)
+            afresh = True
+            written += (self._compose(handover, group), handover.block)
+            self._dialogue.watcher.content(len(handover.block))
+        self._dialogue.listen()
+        self._dialogue.wire.check()
+        for handover in batch:
+            handover.end_left = not handover.done.done()
+        self._dialogue.write(b"".join(written))
+        for _, handover in zip(range(self._window), self._waiting, strict=False):
+            handover.mark.begin()  # its turn is next
+
+    async def _hear_chunk(self, handover: Handover) -> None:
+        """All replies to a message that was sent in one write."""
+        await self._hear_group(handover)
+        self._end(handover)
+        if handover.progress is not None:
+            handover.progress(handover.content.octets)
+        state = self._dialogue.session.state
+        if state is State.READY and not handover.transaction.refused:
+            self._clean += 1
+            if self._clean >= self._open_window and self._refusals < MAX_REFUSALS:
+                self._open_window, self._clean = min(2 * self._open_window, self._window), 0
+        else:
+            self._refusals += 1
+            self._open_window, self._clean = 1, 0
+        if state is State.TRANSACTION and not self._under_way:
+            # RSET goes along with the next one: Exim hangs up on those who say it too often.
+            if not (self._rset and self._waiting and self._chunkable(self._waiting[0])):
+                await self._undo()
+
+    # What all have in common.
+
+    def _begin(self) -> Handover:
+        handover = self._waiting.popleft()
+        self._under_way.append(handover)
+        return handover
+
+    def _compose(self, handover: Handover, group: Group) -> bytes:
+        """The octets of one group; its replies are due from now on."""
+        handover.group, handover.answered = group.commands, 0
+        return self._dialogue.compose(group.commands, group.octets)
+
+    async def _hear_group(self, handover: Handover) -> None:
+        """The replies to a message's commands.  Raises ConnectionLost when the talk ends so."""
+        transaction, session = handover.transaction, self._dialogue.session
+        if len(handover.group) > 1:
+            await self._dialogue.listen_for_answers()
+            if replies := self._dialogue.answers_if_hoped(len(handover.group)):
+                handover.answered = len(replies)
+                transaction.receive_hoped(replies)
+                return
+        for command in handover.group:
+            answer = self._dialogue.answer_here()
+            if answer is None:
+                answer = await self._dialogue.answer(len(transaction.replies))
+            handover.answered += 1
+            over, reply = session.state is State.OVER, answer.reply
+            if over and handover.end_left and reply.code != SERVICE_CLOSING:
+                raise BrokenPeer(f"the server answered {command.verb} by {reply}")
+            transaction.receive(answer)
+            if over:
+                transaction.settle(RecipientReply(command.phase, reply))
+                raise ConnectionLost(f"the talk ended by {reply}")
+        if transaction.puzzled and self.plan is not Plan.SERIAL:
+            self.tripped = True
+
+    async def _undo(self) -> None:
+        """End a transaction that came to no end, so that another one may begin."""
+        if not self._rset:
+            raise ConnectionLost("a transaction stays open, and this server is never told RSET")
+        self._dialogue.rest()
+        self._dialogue.write(self._dialogue.compose((Rset(),)))
+        await self._dialogue.answer()
+
+    def _end(self, handover: Handover) -> None:
+        self._under_way.remove(handover)
+        handover.finish()
+
+    def _cut(self, handover: Handover, error: Exception) -> ConnectionLost:
+        """End a message by our own fault in the middle of it, which the talk does not outlive."""
+        self._dialogue.wire.abort()
+        handover.fail(error)
+        return ConnectionLost("cut by us, for another message's sake")
+
+    def _give_up(self, error: ConnectionLost | BrokenPeer) -> None:
+        """The talk broke: what that means for everybody who has no reply."""
+        due = self._dialogue.session.due
+        if due is None and isinstance(error, ConnectionLost):
+            error = self._last_words() or error
+        wire = self._dialogue.wire
+        self._dialogue.watcher.note(str(error), "RFC 5321 section 3.8")
+        wire.abort()
+        self.tripped = self.tripped or self._stumbled(error)
+        early = Phase.DATA if any(h.transaction.content_wanted for h in self._under_way) else None
+        phase = due.phase if due is not None else early or Phase.MAIL
+        said = error.reply if isinstance(error, UnaskedReply) else None
+        if said is not None and said.code >= 400 and self._under_way:
+            first = self._under_way[0]
+            if not first.end_left:  # it counts, although it comes too early
+                first.transaction.settle(RecipientReply(phase, said))
+        while self._under_way:
+            handover = self._under_way.popleft()
+            unsent = wire.unsent and not self._under_way  # the last one's end never left
+            handover.lose(phase, str(error), unsent=unsent)
+            phase = Phase.MAIL
+        while self._waiting:
+            self._waiting.popleft().lose(Phase.MAIL, str(error))
+
+    def _stumbled(self, error: ConnectionLost | BrokenPeer) -> bool:
+        """Whether the break looks like a server that cannot do what it offered."""
+        if self.plan is Plan.SERIAL or not self._under_way:
+            return False
+        first = self._under_way[0]
+        if isinstance(error, BrokenPeer):
+            return not isinstance(error, UnaskedReply) or bool(first.answered)
+        silent = isinstance(error, DeadlinePassed) and first.joined and not first.answered
+        return silent or 0 < first.answered < len(first.group)
+
+    def _last_words(self) -> BrokenPeer | None:
+        """What the server said before it closed in the middle of our content."""
+        try:
+            self._dialogue.listen()
+        except BrokenPeer as error:
+            return error
+        return None
