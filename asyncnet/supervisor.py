@@ -1,10 +1,10 @@
 """The daemon's life: start, run, stop, each in order; and reload.
 
 It puts the rooms together and knows nothing of their work.  Order of start: lock, store, sink,
-pages, then intake, delivery and reporting.  Order of stop: the reverse, with what runs given
-STOP_GRACE_S to finish.  A service that ends by an exception ends the daemon, since half a
-daemon that looks alive is worse than none: its supervisor (systemd, say) starts it afresh, and
-the store goes on where it was.
+pages, then intake, delivery and reporting, and the control socket.  Order of stop: the reverse,
+with what runs given STOP_GRACE_S to finish.  A service that ends by an exception ends the daemon,
+since half a daemon that looks alive is worse than none: its supervisor (systemd, say) starts it
+afresh, and the store goes on where it was.
 """
 
 import asyncio
@@ -20,9 +20,14 @@ from typing import Protocol
 import structlog
 
 from asyncnet.config import Settings
+from asyncnet.control.accounts import AccountVerbs
+from asyncnet.control.listener import ControlListener
+from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.agent import DeliveryAgent
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import Store, StoreError
+from asyncnet.providers.builtin import catalogue
+from asyncnet.providers.presets import Catalogue
 from asyncnet.spool.errors import SpoolError
 from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.intake import Intake
@@ -71,22 +76,26 @@ class Daemon:
         settings: Settings,
         *,
         parts: frozenset[Part] = frozenset(Part),
+        providers: Catalogue | None = None,
         make_store: Callable[[Settings], Store] | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
-        """Nothing is opened yet.
+        """Nothing is opened yet.  providers: the table that comes with the program if None.
 
         make_store and on_step are for those who watch the daemon from within: the first gives
         the store, the second is told of each step of a job's life.
         """
         self.settings = settings
         self._parts = parts
+        self._providers = providers or catalogue()
         self._make_store = make_store or _sqlite_store
         self._on_step = on_step
         self._open = AsyncExitStack()
         self._services: dict[asyncio.Task[None], Stop] = {}
         self._store: Store | None = None
         self._folder: SpoolFolder | None = None
+        self._control: ControlListener | None = None
+        self._book: AccountBook | None = None
         self.http: HttpListener | None = None
 
     async def start(self) -> None:
@@ -111,6 +120,7 @@ class Daemon:
             await self._open_store()
             await self._start_sink()
             await self._start_mail()
+            await self._start_control()
         self._log_ready()
 
     def _take_spool(self) -> None:
@@ -170,14 +180,37 @@ class Daemon:
             reporter = Reporter(folder, store, keep_s=keep_s, on_step=step)
             self._run(reporter, reporter.stop)
         if Part.DELIVERY in self._parts:
-            agent = DeliveryAgent(store, settings.account, settings.queue)
+            agent = DeliveryAgent(
+                store, settings.account, settings.queue, providers=self._providers
+            )
+            self._book = agent.book
             self._run(agent, partial(agent.stop, STOP_GRACE_S))
+        else:
+            self._book = AccountBook(store, settings.account, self._providers)
         if Part.INTAKE in self._parts:
             accounts = settings.account
             intake = Intake(folder, store, settings.spool, settings.queue, accounts, on_step=step)
             self._run(intake, intake.stop)
             # What is dropped from now on is noticed at once.
             await intake.begun.wait()
+
+    async def _start_control(self) -> None:
+        """Let commands ask and act; without the socket all else still works."""
+        assert self._folder is not None
+        control = ControlListener(self._folder.root)
+        try:
+            await control.start()
+        except OSError as error:
+            log.warning("no control socket: commands cannot reach the daemon", reason=str(error))
+            return
+        self._open.push_async_callback(control.stop)
+        self._control = control
+        self._hand_out_verbs()
+
+    def _hand_out_verbs(self) -> None:
+        """All that can be asked at the control socket, over the services as they are now."""
+        if self._control is not None and self._book is not None and self._store is not None:
+            self._control.verbs = {**AccountVerbs(self._book, self._store).table()}
 
     def _run(self, service: Service, stop: Stop) -> None:
         task = asyncio.create_task(service.run(), name=type(service).__name__)
@@ -195,8 +228,8 @@ class Daemon:
         finally:
             waiter.cancel()
 
-    async def reload(self, settings: Settings) -> None:
-        """Go on with other settings: accounts, queue and spool rules at once.
+    async def reload(self, settings: Settings, providers: Catalogue | None = None) -> None:
+        """Go on with other settings: accounts, providers, queue and spool rules at once.
 
         What is bound or open stays as it is ([http], [sink], the spool's place, the store):
         a change there is told, and takes a restart.
@@ -211,8 +244,10 @@ class Daemon:
             log.warning("setting needs a restart", section="spool.dir, queue.url")
         await self._stop_services()
         self.settings = settings
+        self._providers = providers or catalogue()
         if self._store is not None:
             await self._start_mail()
+            self._hand_out_verbs()
         log.info("reloaded", accounts=list(settings.account))
 
     async def stop(self) -> None:

@@ -26,6 +26,10 @@ queue_app = typer.Typer(
     no_args_is_help=True, help="Look into the queue, also while the daemon runs."
 )
 app.add_typer(queue_app, name="queue")
+account_app = typer.Typer(
+    no_args_is_help=True, help="How the accounts stand; hold and release them."
+)
+app.add_typer(account_app, name="account")
 
 
 class Only(StrEnum):
@@ -45,7 +49,11 @@ Config = Annotated[
         help="Settings; else $ASYNCNET_CONFIG, ./config/asyncnet.toml, the user's, the system's.",
     ),
 ]
-Jobs = Annotated[list[Path], typer.Argument(metavar="JOB...", help="Job files (YAML or JSON).")]
+Jobs = Annotated[
+    list[Path],
+    typer.Argument(metavar="JOB...", help="Job files (YAML, JSON), or ready messages (.eml)."),
+]
+Accounts = Annotated[list[str], typer.Argument(metavar="NAME...", help="Accounts.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -115,7 +123,7 @@ def send(
         typer.Option(help="stdlib: the same through email.mime and smtplib, as a yardstick."),
     ] = "own",
 ) -> int:
-    """Send jobs now, in the foreground, without the queue.
+    """Send jobs or ready messages now, in the foreground, without the queue.
 
     Ends with 0 when every recipient was accepted, 69 when one was refused, 75 when one may be
     tried again later, 65 when a job is wrong.
@@ -149,7 +157,9 @@ def submit(
 def check(
     jobs: Annotated[
         list[Path],
-        typer.Argument(metavar="JOB...", help="Job files, and folders with jobs anywhere below."),
+        typer.Argument(
+            metavar="JOB...", help="Jobs and ready messages, and folders with them anywhere below."
+        ),
     ],
     config: Config = None,
     json: Json = False,
@@ -165,7 +175,9 @@ def check(
 
 @app.command()
 def render(
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="A job file.")],
+    job: Annotated[
+        Path, typer.Argument(metavar="JOB", help="A job file, or a ready message (.eml).")
+    ],
     config: Config = None,
     tree: Annotated[
         bool, typer.Option("--tree", help="Draw its structure: types, encodings, sizes, names.")
@@ -209,6 +221,95 @@ def queue_show(
     from asyncnet.cli import queue as command
 
     return command.show(key, config, as_json=json)
+
+
+@account_app.command("list")
+def account_list(config: Config = None, json: Json = False) -> int:
+    """List the accounts: ok, throttled, held or down, since when, why, and what waits."""
+    from asyncnet.cli import account as command
+
+    return command.list_accounts(config, as_json=json)
+
+
+@account_app.command("hold")
+def account_hold(
+    names: Accounts,
+    config: Config = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why, for whoever looks at the list.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Let nothing of an account go out until it is released; what is being sent is finished."""
+    from asyncnet.cli import account as command
+
+    return command.hold(names, config, reason, as_json=json)
+
+
+@account_app.command("release")
+def account_release(names: Accounts, config: Config = None, json: Json = False) -> int:
+    """Try an account at once, whether a person held it or trouble did."""
+    from asyncnet.cli import account as command
+
+    return command.release(names, config, as_json=json)
+
+
+@app.command()
+def explain(
+    reply: Annotated[
+        list[str],
+        typer.Argument(metavar="REPLY...", help='As the server gave it, or its words; "-": stdin.'),
+    ],
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="By the rules of this provider.")
+    ] = None,
+    phase: Annotated[
+        Literal["greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot"] | None,
+        typer.Option(help="Where it came; else the likeliest."),
+    ] = None,
+    config: Config = None,
+    json: Json = False,
+) -> int:
+    """Say what a server's reply means, what asyncnet does about it, and what you can do.
+
+    asyncnet explain "550 5.4.5 Daily user sending limit exceeded" --preset gmail
+    """
+    from asyncnet.cli import explain as command
+
+    return command.run(reply, config, preset, phase, as_json=json)
+
+
+@app.command()
+def doctor(
+    accounts: Annotated[
+        list[str] | None, typer.Argument(metavar="[ACCOUNT...]", help="Accounts; else all.")
+    ] = None,
+    config: Config = None,
+    sender: Annotated[
+        str | None,
+        typer.Option("--from", metavar="ADDR", help="Begin a mail from here; else the login."),
+    ] = None,
+    recipient: Annotated[
+        str | None, typer.Option("--to", metavar="ADDR", help="To here; else to the sender.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="N", help='Whether mails so large are taken: "25MB".')
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show the handshake and every line of the dialogue.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Look why mail does not go out: each account's way, stage by stage.  No mail is sent.
+
+    Settings, DNS, TCP, TLS, greeting, EHLO, login, size limit, and a mail that is begun and not
+    sent; each with time, verdict and advice.  Ends with 0 when all is well, 69 when a server
+    refuses or cannot be reached, 78 when it is the settings.
+    """
+    from asyncnet.cli import doctor as command
+
+    wishes = command.Wishes(sender, recipient, size, trace, as_json=json)
+    return command.run(accounts or (), config, wishes)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from asyncnet.cli import exit_codes
+from asyncnet.cli.printing import console_for_tables, span
 from asyncnet.cli.settings import read_settings
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.reader import SqliteReader
@@ -19,7 +20,6 @@ from asyncnet.mailqueue.store import AccountState, Record, StoreError
 from asyncnet.spool.result import result_document
 
 LISTED = 1000  # rows at most
-PIPE_COLUMNS = 200
 _COLOURS = {
     JobStatus.SENT: "green",
     JobStatus.QUEUED: "cyan",
@@ -45,9 +45,7 @@ def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
     if not records:
         print("no job waits" if not everything else "no job is known")
     else:
-        # In a pipe nobody sees an edge that lines would have to end at.
-        console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-        console.print(_table(records, time.time()))
+        console_for_tables().print(_table(records, time.time()))
     _print_troubles(accounts, time.time())
     return exit_codes.OK
 
@@ -111,14 +109,7 @@ def _when(record: Record, now: float) -> str:
     if record.due_at is None or record.status is JobStatus.HELD:
         return ""
     wait_s = record.due_at - now
-    return "now" if wait_s <= 0 else f"in {_span(wait_s)}"
-
-
-def _span(seconds: float) -> str:
-    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length_s:
-            return f"{seconds / length_s:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return "now" if wait_s <= 0 else f"in {span(wait_s)}"
 
 
 def _print_record(record: Record, now: float) -> None:
@@ -155,6 +146,6 @@ def _print_troubles(accounts: dict[str, AccountState], now: float) -> None:
             continue
         until = "until a person releases it"
         if state.until != float("inf"):
-            until = f"tried again in {_span(state.until - now)}"
+            until = f"tried again in {span(state.until - now)}"
         hint = f"; {state.hint}" if state.hint else ""
         print(f"{state.name} is {state.state}, {until}: {state.reason}{hint}")

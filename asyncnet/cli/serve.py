@@ -9,9 +9,11 @@ from pathlib import Path
 import structlog
 
 from asyncnet.cli import exit_codes, logs
-from asyncnet.cli.settings import read_settings
+from asyncnet.cli.settings import load_providers, read_settings
 from asyncnet.config import ConfigError, Settings, load
+from asyncnet.delivery.accounts import AccountError, resolve
 from asyncnet.mailqueue.store import StoreBroken
+from asyncnet.providers.presets import Catalogue
 from asyncnet.spool.errors import SpoolBroken
 from asyncnet.supervisor import Daemon, Part, PlaceTaken, StartError
 
@@ -23,9 +25,35 @@ def run(config: Path | None, only: Sequence[str] | None) -> int:
     settings = read_settings(config)
     logs.configure(settings.log)
     parts = frozenset(Part(name) for name in only) if only else frozenset(Part)
-    daemon = Daemon(settings, parts=parts)
+    try:
+        providers = providers_for(settings, config)
+    except ConfigError as error:
+        raise exit_codes.CommandFailed(exit_codes.CONFIG, error.problems) from error
+    daemon = Daemon(settings, parts=parts, providers=providers)
+
+    def reload() -> tuple[Settings, Catalogue]:
+        settings = load(config)
+        return settings, providers_for(settings, config)
+
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(serve(daemon, lambda: load(config)))
+        return runner.run(serve(daemon, reload))
+
+
+def providers_for(settings: Settings, config: Path | None) -> Catalogue:
+    """The table of providers, once every account is found to be complete with it.
+
+    Raises ConfigError: an account of an unknown preset would only be noticed by its first mail.
+    """
+    providers = load_providers(config)
+    problems = []
+    for name, account in settings.account.items():
+        try:
+            resolve(name, account, providers)
+        except AccountError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError(problems)
+    return providers
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -37,7 +65,10 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def serve(daemon: Daemon, reload: Callable[[], Settings]) -> int:
+Reload = Callable[[], tuple[Settings, Catalogue]]
+
+
+async def serve(daemon: Daemon, reload: Reload) -> int:
     """Start, run until SIGTERM or SIGINT, stop.  Returns the exit code."""
     stopping = asyncio.Event()
     hang_up = asyncio.Event()
@@ -65,16 +96,14 @@ async def serve(daemon: Daemon, reload: Callable[[], Settings]) -> int:
     return exit_codes.OK
 
 
-async def _reload_on(
-    hang_up: asyncio.Event, daemon: Daemon, reload: Callable[[], Settings]
-) -> None:
+async def _reload_on(hang_up: asyncio.Event, daemon: Daemon, reload: Reload) -> None:
     while True:
         await hang_up.wait()
         hang_up.clear()
         try:
-            settings = reload()
+            settings, providers = reload()
         except ConfigError as error:
             for problem in error.problems:
                 log.error("settings not reloaded; the old ones stay", problem=problem)
         else:
-            await daemon.reload(settings)
+            await daemon.reload(settings, providers)

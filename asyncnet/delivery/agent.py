@@ -70,6 +70,11 @@ class DeliveryAgent:
         self._grace_s = 0.0
         self._over: asyncio.Event | None = None
 
+    @property
+    def book(self) -> AccountBook:
+        """How the accounts stand; a person's word in it counts at once."""
+        return self._book
+
     async def run(self) -> None:
         """Deliver until stop().
 
@@ -118,6 +123,8 @@ class DeliveryAgent:
             self._look_at = -math.inf
         wake.append(await self._look(now) if self._look_at <= now else self._look_at)
         for lane in lanes.values():
+            if lane.waiting and lane.blocked(now) and not lane.state_unwritten:
+                self._empty(lane)  # a person held the account
             self._begin(lane)
             if lane.waiting and lane.next_start_at > now:
                 wake.append(lane.next_start_at)

@@ -4,26 +4,23 @@ RFC 5321 section 4.2.1 (the first digit), RFC 3463 (enhanced status codes, which
 are there), and above both the provider's own rules.  No I/O.
 """
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
-from asyncnet.delivery.exchange import ExchangeFailed, RecipientReply
+from asyncnet.delivery.exchange import ExchangeFailed
 from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Scope, Verdict
 from asyncnet.providers.rules import ReplyRule, RuleBook
 from asyncnet.smtp.reply import Reply
+from asyncnet.smtp.transaction import RecipientReply
 
 MAX_TEXT = 1000  # characters of a reply that are kept: results and logs are for reading
-
-# Reply.enhanced believes only a class that is the code's own.  Servers do say "450 5.1.1" and mean
-# the 5; a 2 against a 4 or 5 is a version number or a date and never meant.
-_SUCCESS = re.compile(r"(2\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
-_REFUSAL = re.compile(r"([45]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
 
 BEFORE_MAIL = frozenset(
     {Phase.DNS, Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.TLS, Phase.AUTH}
 )
 _ACCOUNT_KINDS = frozenset({Kind.THROTTLE, Kind.QUOTA, Kind.AUTH, Kind.TLS, Kind.NETWORK, Kind.DNS})
+# RFC 4954 section 6: whatever enhanced code stands behind these, the login is what they refuse.
+_LOGIN_CODES = frozenset({530, 534, 535, 538})
 _CONNECTION_KINDS = frozenset({Kind.RECONNECT, Kind.PROTOCOL})
 # Of these a second try never says anything else.
 _FINAL_KINDS = frozenset({Kind.CONTENT, Kind.SIZE, Kind.SENDER})
@@ -77,7 +74,8 @@ def judge(answer: RecipientReply, book: RuleBook, attempts: int, *, usable: bool
     """Judge what a transaction said of one recipient.
 
     attempts counts those before this one.  usable tells whether the talk could go on: no reply
-    on a talk that can is our own refusal to send (too large, not ASCII), else a lost connection.
+    on a talk that can is our own refusal to send (not ASCII), as is every answer that brings its
+    kind (too large); else the connection was lost.
     """
     if answer.in_doubt:
         verdict = Verdict(
@@ -85,44 +83,28 @@ def judge(answer: RecipientReply, book: RuleBook, attempts: int, *, usable: bool
         )
         return Judgement(verdict, Scope.MESSAGE, Action.DONE)
     if answer.reply is None:
-        kind = _kind_of_our_refusal(answer) if usable else Kind.RECONNECT
-        return _unanswered(answer.phase, kind, answer.detail, book, final=usable)
-    if answer.phase is Phase.DOT and answer.reply.positive:
-        enhanced, text = split_enhanced(answer.reply)
-        verdict = Verdict(
-            RecipientStatus.ACCEPTED, answer.reply.code, enhanced, Phase.DOT, None, text
-        )
-        return Judgement(verdict, Scope.RECIPIENT, Action.DONE)
-    return _refused(answer.phase, answer.reply, book, attempts)
+        ours = usable or answer.kind is not None
+        # What cannot be sent at RCPT is an address, elsewhere the message itself.
+        cause = Kind.RECIPIENT if answer.phase is Phase.RCPT else Kind.CONTENT
+        kind = answer.kind or cause if ours else Kind.RECONNECT
+        return _unanswered(answer.phase, kind, answer.detail, book, final=ours)
+    return judge_reply(answer.phase, answer.reply, book, attempts)
 
 
 def judge_failure(failed: ExchangeFailed, book: RuleBook) -> Judgement:
     """Judge a talk that never came to a transaction: never a recipient's or message's fault."""
     if failed.reply is not None:
-        return _refused(failed.phase, failed.reply, book, 0)
+        return judge_reply(failed.phase, failed.reply, book)
     return _unanswered(failed.phase, Kind(failed.cause or "network"), str(failed), book)
 
 
-def split_enhanced(reply: Reply) -> tuple[str | None, str]:
-    """The enhanced code that the lines begin with (None: none), and the words without it.
-
-    Every line repeats the code (RFC 2034 section 4); the first one's counts.
-    """
-    pattern = _SUCCESS if reply.positive else _REFUSAL
-    found: str | None = None
-    words = []
-    for line in reply.lines:
-        match = pattern.match(line)
-        if match is not None:
-            found = found or match[1]
-            line = line[match.end() :]
-        words.append(line.strip())
-    text = " ".join(word for word in words if word)
-    return found, text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
-def _refused(phase: Phase, reply: Reply, book: RuleBook, attempts: int) -> Judgement:
-    enhanced, text = split_enhanced(reply)
+def judge_reply(phase: Phase, reply: Reply, book: RuleBook, attempts: int = 0) -> Judgement:
+    """Judge a server's words in a phase; attempts as in judge()."""
+    enhanced, text = reply.divided()
+    text = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    if phase is Phase.DOT and reply.positive:
+        verdict = Verdict(RecipientStatus.ACCEPTED, reply.code, enhanced, phase, None, text)
+        return Judgement(verdict, Scope.RECIPIENT, Action.DONE)
     # The first digit of the enhanced code wins: "450 5.1.1" will not heal.
     permanent = (enhanced or str(reply.code))[0] == "5"
     rule = book.find(phase, reply.code, enhanced, text)
@@ -136,7 +118,7 @@ def _refused(phase: Phase, reply: Reply, book: RuleBook, attempts: int) -> Judge
         phase=phase,
         kind=kind,
         text=text,
-        hint=(rule.hint if rule else None) or _hint(kind, book),
+        hint=_hint(kind, book, rule),
     )
     action = _action(scope, rule, final)
     if rule is None:
@@ -149,7 +131,7 @@ def _unanswered(
 ) -> Judgement:
     scope = _scope(kind, phase, None)
     status = RecipientStatus.REJECTED if final else RecipientStatus.DEFERRED
-    hint = _hint(kind, book) if not final else None  # our own words say it all
+    hint = None if final else _hint(kind, book, None)  # our own words say it all
     verdict = Verdict(status, phase=phase, kind=kind, text=text[:MAX_TEXT], hint=hint)
     return Judgement(verdict, scope, _action(scope, None, final))
 
@@ -159,12 +141,12 @@ def _kind_by_code(phase: Phase, code: int, enhanced: str | None, permanent: bool
     if code < 400:
         return Kind.PROTOCOL  # a success where none fits
     if phase in BEFORE_MAIL:
-        return _kind_before_mail(phase, permanent)
+        return _kind_before_mail(phase, code, permanent)
     if code == 421:
         # After the dot the message itself may be why: a new connection would not help at once.
         return Kind.TRANSIENT if phase is Phase.DOT else Kind.RECONNECT
-    if code in (530, 534, 535, 538):
-        return Kind.AUTH  # RFC 4954 section 6
+    if code in _LOGIN_CODES:
+        return Kind.AUTH
     if code in (500, 502, 503) and phase is not Phase.DOT:
         return Kind.PROTOCOL  # one of us lost count; on a new connection both begin afresh
     if not permanent:
@@ -172,20 +154,12 @@ def _kind_by_code(phase: Phase, code: int, enhanced: str | None, permanent: bool
     return _kind_of_refusal(phase, code, enhanced or "")
 
 
-def _kind_of_our_refusal(answer: RecipientReply) -> Kind:
-    """The class of what this server cannot carry, noticed before a word was said."""
-    if answer.phase is Phase.RCPT:
-        return Kind.RECIPIENT
-    # The detail is smtp/transaction's; no code tells these apart.
-    return Kind.SIZE if "SIZE" in answer.detail else Kind.CONTENT
-
-
-def _kind_before_mail(phase: Phase, permanent: bool) -> Kind:
+def _kind_before_mail(phase: Phase, code: int, permanent: bool) -> Kind:
     if phase is Phase.TLS:
         return Kind.TLS
-    if not permanent:
-        return Kind.TRANSIENT
-    return Kind.AUTH if phase is Phase.AUTH else Kind.NETWORK
+    if phase is Phase.AUTH and (permanent or code in _LOGIN_CODES):
+        return Kind.AUTH
+    return Kind.NETWORK if permanent else Kind.TRANSIENT
 
 
 def _kind_of_refusal(phase: Phase, code: int, enhanced: str) -> Kind:
@@ -238,7 +212,11 @@ def _action(scope: Scope, rule: ReplyRule | None, final: bool) -> Action:
     return Action.DONE if final else Action.BACK_OFF
 
 
-def _hint(kind: Kind, book: RuleBook) -> str | None:
-    if kind is Kind.AUTH and book.credential is not None:
-        return book.credential
-    return _HINTS.get(kind)
+def _hint(kind: Kind, book: RuleBook, rule: ReplyRule | None) -> str | None:
+    hint = rule.hint if rule is not None else None
+    if hint is None and kind is Kind.AUTH:
+        hint = book.credential
+    hint = hint or _HINTS.get(kind)
+    if hint is not None and kind is Kind.QUOTA and book.limits is not None:
+        return f"{hint} (known limits: {book.limits})"
+    return hint

@@ -13,6 +13,13 @@ from asyncnet.mailqueue.store import AccountState, Lease
 # enough that mail of a higher priority soon gets its turn.
 AHEAD_PER_TALK = 16
 
+# A server that asks us to slow down gets its mail at intervals that double with each time it asks,
+# and that shrink with each message it takes: after some twenty of them all is as before.
+FIRST_SLOWED_S = 1.0
+MOST_SLOWED_S = 60.0
+SPEED_UP = 0.9
+LEAST_SLOWED_S = 0.1
+
 
 @dataclass(eq=False, slots=True)
 class Lane:
@@ -21,7 +28,7 @@ class Lane:
     talking counts deliveries that hold or want a talk, held all leases in hand, those being
     settled included.  proven: something went through since the start or the last trouble; until
     then one message at a time goes, so that a bad password costs one login and not one for
-    each connection.
+    each connection.  slowed_s: the time between two messages that throttling taught us.
     """
 
     key: str
@@ -32,6 +39,8 @@ class Lane:
     held: int = 0
     proven: bool = False
     next_start_at: float = 0.0
+    slowed_s: float = 0.0
+    starts: deque[float] = field(default_factory=deque)  # of the last account.burst messages
     state_unwritten: bool = False  # state is newer than the store's
 
     @property
@@ -54,10 +63,34 @@ class Lane:
 
     def next_lease(self, now: float, limit: int) -> Lease | None:
         """The lease to begin with now; None where limit (on talks) or the rate lets none begin."""
-        if not self.waiting or self.blocked(now) or now < self.next_start_at:
+        if not self.waiting or self.blocked(now):
+            return None
+        # More than that is no pace but a clock that was put back.
+        if 0.0 < self.next_start_at - now <= self.account.interval_s + MOST_SLOWED_S:
             return None
         if self.talking >= (limit if self.proven else 1):
             return None
         self.talking += 1
-        self.next_start_at = now + self.account.interval_s
+        self._count_start(now)
         return self.waiting.popleft()
+
+    def slow_down(self) -> None:
+        """The server throttled us."""
+        self.slowed_s = min(max(2.0 * self.slowed_s, FIRST_SLOWED_S), MOST_SLOWED_S)
+
+    def speed_up(self) -> None:
+        """The server took a message."""
+        slower_s = self.slowed_s * SPEED_UP
+        self.slowed_s = slower_s if slower_s >= LEAST_SLOWED_S else 0.0
+
+    def _count_start(self, now: float) -> None:
+        """Find when the next message may begin: account.burst of them within interval_s."""
+        self.next_start_at = now + self.slowed_s
+        if self.account.interval_s <= 0.0:
+            return
+        self.starts.append(now)
+        while len(self.starts) > self.account.burst:
+            self.starts.popleft()
+        if len(self.starts) == self.account.burst:
+            room_at = self.starts[0] + self.account.interval_s
+            self.next_start_at = max(self.next_start_at, room_at)

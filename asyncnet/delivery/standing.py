@@ -20,6 +20,14 @@ UNKNOWN_S = 3600.0  # only a restart brings it back
 UNUSABLE_HINT = "put the account's settings right; they are looked at again by themselves"
 
 
+HELD_REASON = "held by a person"
+HELD_HINT = "asyncnet account release lets its mail go"
+
+RELEASED_REASON = "released by a person; its last login was bad, the next one decides"
+
+# Between what holds an account and what has kept us since from trying whether it still does.
+SINCE_THEN = "; and since then: "
+
 # Everything else is "down": it heals by itself.
 _NAMES: dict[Kind | None, Literal["throttled", "held", "down"]] = {
     Kind.THROTTLE: "throttled",
@@ -32,18 +40,62 @@ _NAMES: dict[Kind | None, Literal["throttled", "held", "down"]] = {
 def troubled(before: AccountState, judgement: Judgement, now: float) -> AccountState:
     """The state after trouble; trouble of the same sort in a row waits longer each time."""
     name: Literal["throttled", "held", "down"] = _NAMES.get(judgement.kind, "down")
-    failures = before.failures + 1 if before.state == name else 1
-    verdict = judgement.verdict
-    reason = verdict.text if verdict.code is None else f"{verdict.code} {verdict.text}".strip()
+    was_held = before.state == "held" and before.failures and before.hint != UNUSABLE_HINT
+    if was_held and name != "held":
+        return _still_held(before, judgement, now)
+    failures = before.failures + 1 if _same_sort(before, name, judgement) else 1
     return AccountState(
         name=before.name,
         state=name,
         until=now + probe_delay_s(judgement, failures),
         since=now if before.state == "ok" else before.since,
         failures=failures,
-        reason=reason,
-        hint=verdict.hint,
+        reason=_reason(judgement),
+        hint=judgement.verdict.hint,
     )
+
+
+def _still_held(before: AccountState, judgement: Judgement, now: float) -> AccountState:
+    """The server could not even be asked whether the hold is over: it stands, with its count.
+
+    QQ lets TLS handshakes stall after a bad login.  Who took that for an outage, and forgot the
+    login, would try the bad password every few seconds.
+    """
+    delay_s = max(probe_delay_s(judgement, before.failures), LOGIN_PROBES_S[0])
+    reason = before.reason.partition(SINCE_THEN)[0] + SINCE_THEN + _reason(judgement)
+    return replace(before, until=now + delay_s, reason=reason)
+
+
+def _same_sort(before: AccountState, name: str, judgement: Judgement) -> bool:
+    if before.state != name or judgement.kind is Kind.QUOTA:  # its login was taken
+        return False
+    # Settings that cannot be used cost no login, so they do not count as one.
+    return (before.hint == UNUSABLE_HINT) == (judgement.verdict.hint == UNUSABLE_HINT)
+
+
+def _reason(judgement: Judgement) -> str:
+    verdict = judgement.verdict
+    return verdict.text if verdict.code is None else f"{verdict.code} {verdict.text}".strip()
+
+
+def held(before: AccountState, now: float, reason: str = "") -> AccountState:
+    """The state that a person puts an account into; failures are kept for the release."""
+    since = before.since if held_by_person(before) else now
+    reason = reason or HELD_REASON
+    return AccountState(before.name, "held", math.inf, since, before.failures, reason, HELD_HINT)
+
+
+def released(before: AccountState) -> AccountState:
+    """The state that a person's release leaves: tried at once, whatever it waited for.
+
+    The count of bad logins stays: if the next is bad, too, its wait is as long as if nobody had
+    released it, so that no number of releases makes a row of logins that locks the account.
+    """
+    if before.state != "held" or not before.failures:
+        return AccountState(before.name)
+    if held_by_person(before):
+        before = replace(before, reason=RELEASED_REASON, hint=None)
+    return replace(before, until=0.0)
 
 
 def unknown(name: str, now: float, reason: str = UNKNOWN_REASON) -> AccountState:

@@ -12,12 +12,13 @@ from asyncnet.mailqueue.connection import QUERIES, open_reader, refusal
 from asyncnet.mailqueue.rows import (
     Row,
     account_states_from,
+    backlogs_from,
     json_list,
     kept,
     recipient_from,
     record_from,
 )
-from asyncnet.mailqueue.store import AccountState, RecipientRecord, Record, StoreError
+from asyncnet.mailqueue.store import AccountState, Backlog, RecipientRecord, Record, StoreError
 
 MAX_FOUND = 1_000  # one name may have been dropped any number of times
 
@@ -76,6 +77,10 @@ class SqliteReader:
     def counts(self) -> Mapping[JobStatus, int]:
         """How many jobs stand at each status (those still kept)."""
         return {JobStatus(status): number for status, number in self._rows("counts")}
+
+    def backlogs(self) -> Mapping[str, Backlog]:
+        """What waits, by Route.key; one that is missing has nothing."""
+        return backlogs_from(self._rows("backlogs"))
 
     def account_states(self) -> Mapping[str, AccountState]:
         """States by Route.key; one that is missing is ok."""

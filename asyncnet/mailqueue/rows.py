@@ -9,6 +9,7 @@ from asyncnet.mail.problem import Problem
 from asyncnet.mail.verdict import JobStatus, Kind, Phase, RecipientStatus, Verdict
 from asyncnet.mailqueue.store import (
     AccountState,
+    Backlog,
     Claim,
     Lease,
     NewMessage,
@@ -206,3 +207,7 @@ def account_states_from(rows: Iterable[Row]) -> Mapping[str, AccountState]:
         for name, state, until, since, failures, reason, hint in rows
     )
     return {state.name: state for state in states}
+
+
+def backlogs_from(rows: Iterable[Row]) -> Mapping[str, Backlog]:
+    return {told(key): Backlog(messages, due_at) for key, messages, due_at in rows}

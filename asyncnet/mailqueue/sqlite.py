@@ -21,6 +21,7 @@ from asyncnet.mailqueue.store import (
     INLINE_OCTETS,
     Acceptance,
     AccountState,
+    Backlog,
     Lease,
     NewMessage,
     Record,
@@ -154,6 +155,9 @@ class SqliteStore:
 
     async def counts(self) -> Mapping[JobStatus, int]:
         return await self._ask(SqliteReader.counts)
+
+    async def backlogs(self) -> Mapping[str, Backlog]:
+        return await self._ask(SqliteReader.backlogs)
 
     async def account_states(self) -> Mapping[str, AccountState]:
         return await self._ask(SqliteReader.account_states)

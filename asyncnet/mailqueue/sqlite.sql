@@ -281,6 +281,15 @@ FROM recipient WHERE job IN (SELECT value FROM json_each(?1)) ORDER BY job, posi
 -- How many jobs stand at each status.
 SELECT status, count(*) FROM job GROUP BY status
 
+-- name: backlogs
+-- How many messages of each route wait or are under way, and when the first is due.
+SELECT route_key, sum(messages), min(at) FROM (
+    SELECT route_key, count(*) AS messages, min(due_at) AS at
+    FROM job WHERE stage = 'waiting' GROUP BY route_key
+    UNION ALL
+    SELECT route_key, count(*), NULL FROM job WHERE stage = 'leased' GROUP BY route_key)
+GROUP BY route_key
+
 -- name: account_states
 -- All account states.
 SELECT name, state, until, since, failures, reason, hint FROM account_state

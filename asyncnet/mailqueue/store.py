@@ -196,6 +196,18 @@ class AccountState:
     hint: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits of one account: how many messages, those under way included.
+
+    due_at is when the first of those that wait is due by itself, whatever its account does;
+    None where all are under way.
+    """
+
+    messages: int
+    due_at: float | None
+
+
 class Store(Protocol):
     """The contract, kept by every engine and proven by one conformance suite.
 
@@ -302,6 +314,10 @@ class Store(Protocol):
 
     async def counts(self) -> Mapping[JobStatus, int]:
         """How many jobs stand at each status (those still kept)."""
+        ...
+
+    async def backlogs(self) -> Mapping[str, Backlog]:
+        """What waits, by Route.key; one that is missing has nothing.  Held jobs do not count."""
         ...
 
     async def account_states(self) -> Mapping[str, AccountState]:

@@ -3,7 +3,8 @@
 from functools import cache
 from importlib.resources import files
 
-from asyncnet.providers.presets import Catalogue, parse
+from asyncnet.providers.presets import Catalogue
+from asyncnet.providers.table import parse
 
 
 @cache

@@ -48,10 +48,11 @@ class ReplyRule:
 
 @dataclass(frozen=True, slots=True)
 class RuleBook:
-    """The rules of one account in their order, and what its login wants."""
+    """The rules of one account in their order, what its login wants and what its quotas are."""
 
     rules: tuple[ReplyRule, ...] = ()
     credential: str | None = None
+    limits: str | None = None
 
     def find(self, phase: Phase, code: int, enhanced: str | None, text: str) -> ReplyRule | None:
         """The first rule that fits, or None."""

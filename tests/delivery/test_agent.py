@@ -10,12 +10,13 @@ from structlog.typing import EventDict
 
 from asyncnet.config import AccountSettings, QueueSettings, SecretSource
 from asyncnet.delivery.agent import DeliveryAgent
-from asyncnet.delivery.exchange import ExchangeFailed, RecipientReply
+from asyncnet.delivery.exchange import ExchangeFailed
 from asyncnet.mail.envelope import Envelope, Route, Server
 from asyncnet.mail.letter import ContentError
 from asyncnet.mail.verdict import Kind, Phase, RecipientStatus
 from asyncnet.mailqueue.store import AccountState, LeaseLost, StoreBroken, StoreError
 from asyncnet.smtp.reply import Reply
+from asyncnet.smtp.transaction import RecipientReply
 from tests.support.delivery_doubles import (
     OK,
     START,

@@ -2,12 +2,13 @@
 
 import pytest
 
-from asyncnet.delivery.exchange import ExchangeFailed, RecipientReply
+from asyncnet.delivery.exchange import ExchangeFailed
 from asyncnet.delivery.judgement import MAX_TEXT, Action, Judgement, judge, judge_failure
 from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Scope
 from asyncnet.providers.builtin import catalogue
 from asyncnet.providers.rules import RuleBook
 from asyncnet.smtp.reply import Reply
+from asyncnet.smtp.transaction import RecipientReply
 
 ACCOUNT, MESSAGE = Scope.ACCOUNT, Scope.MESSAGE
 RECIPIENT, CONNECTION = Scope.RECIPIENT, Scope.CONNECTION
@@ -328,17 +329,19 @@ def test_a_lost_connection_wants_a_new_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "detail", "kind"),
+    ("phase", "detail", "said", "kind"),
     [
-        (Phase.MAIL, "message of 9 octets exceeds the server's SIZE limit of 8", Kind.SIZE),
-        (Phase.MAIL, "an address needs SMTPUTF8", Kind.CONTENT),
-        (Phase.RCPT, "cannot be sent: a line too long", Kind.RECIPIENT),
+        (Phase.MAIL, "message of 9 octets exceeds the limit of 8", Kind.SIZE, Kind.SIZE),
+        (Phase.MAIL, "an address needs SMTPUTF8", Kind.CONTENT, Kind.CONTENT),
+        (Phase.MAIL, "cannot be sent: a line too long", None, Kind.CONTENT),
+        (Phase.RCPT, "cannot be sent: a line too long", None, Kind.RECIPIENT),
     ],
 )
 def test_what_we_would_not_send_is_refused_in_our_own_words(
-    phase: Phase, detail: str, kind: Kind
+    phase: Phase, detail: str, said: Kind | None, kind: Kind
 ) -> None:
-    judgement = judge(RecipientReply(phase, None, detail), book(None), 0, usable=True)
+    answer = RecipientReply(phase, None, detail, kind=said)
+    judgement = judge(answer, book(None), 0, usable=said is None)
     assert (judgement.verdict.status, judgement.kind) == (REJECTED, kind)
     assert (judgement.verdict.text, judgement.verdict.code) == (detail, None)
 

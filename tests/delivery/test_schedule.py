@@ -10,9 +10,13 @@ from asyncnet.config import QueueSettings
 from asyncnet.delivery.judgement import Action, Judgement
 from asyncnet.delivery.schedule import next_attempt, probe_delay_s
 from asyncnet.delivery.standing import (
+    HELD_REASON,
     UNKNOWN_HINT,
     UNUSABLE_HINT,
     at_start,
+    held,
+    held_by_person,
+    released,
     troubled,
     unknown,
 )
@@ -124,6 +128,68 @@ def test_trouble_of_another_sort_begins_its_own_count() -> None:
     assert (again.failures, again.since, again.until) == (7, 10.0, 1000.0)
     other = troubled(down, trouble(Kind.AUTH), 100.0)
     assert (other.failures, other.since, other.until) == (1, 10.0, 1000.0)
+
+
+def test_an_outage_after_a_bad_login_neither_ends_the_hold_nor_hurries_it() -> None:
+    """QQ lets TLS stall after a bad login: taken for an outage, it would be probed by seconds."""
+    state, now, logins = AccountState("work"), 0.0, 0
+    while now < DAY:
+        logins += 1
+        state = troubled(state, trouble(Kind.AUTH), now)
+        for kind in (Kind.TLS, Kind.NETWORK, Kind.THROTTLE):
+            now = state.until
+            state = troubled(state, trouble(kind), now)
+            assert (state.state, state.failures) == ("held", logins)
+            assert state.until - now >= 15 * MINUTE
+        now = state.until
+    assert logins <= 4
+    assert state.reason == "454 why; and since then: 454 why"
+
+
+def test_a_quota_is_no_bad_login() -> None:
+    state = AccountState("work")
+    for _ in range(5):
+        state = troubled(state, trouble(Kind.QUOTA), 0.0)
+    assert (state.failures, state.until) == (1, HOUR)
+
+
+def test_settings_that_cannot_be_used_are_no_bad_logins() -> None:
+    unusable = AccountState("work", "held", 0.0, 0.0, 7, "no secret", UNUSABLE_HINT)
+    assert troubled(unusable, trouble(Kind.AUTH), 0.0).failures == 1
+
+
+def test_a_person_holds_without_end_and_the_count_of_bad_logins_stays() -> None:
+    bad = AccountState("work", "held", 900.0, 5.0, 2, "535 no", "look")
+    state = held(bad, 100.0, "holiday")
+    assert held_by_person(state)
+    assert (state.since, state.failures, state.reason) == (100.0, 2, "holiday")
+    assert held(state, 200.0).since == 100.0
+    assert held(AccountState("work"), 1.0).reason == HELD_REASON
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (AccountState("a"), AccountState("a")),
+        (AccountState("a", "down", 900.0, 1.0, 9, "x"), AccountState("a")),
+        (AccountState("a", "throttled", 900.0, 1.0, 9, "x"), AccountState("a")),
+        (
+            AccountState("a", "held", 900.0, 1.0, 3, "535 no", "h"),
+            AccountState("a", "held", 0.0, 1.0, 3, "535 no", "h"),
+        ),
+        (held(AccountState("a"), 5.0), AccountState("a")),
+    ],
+)
+def test_a_release_lets_the_account_be_tried_at_once(
+    before: AccountState, after: AccountState
+) -> None:
+    assert released(before) == after
+
+
+def test_a_release_does_not_begin_the_row_of_logins_anew() -> None:
+    state = released(held(AccountState("work", "held", 900.0, 0.0, 3, "535 no"), 100.0))
+    assert (state.until, state.failures) == (0.0, 3)
+    assert troubled(state, trouble(Kind.AUTH), 200.0).until == 200.0 + DAY
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from asyncnet.mailqueue.store import (
     INLINE_OCTETS,
     Acceptance,
     AccountState,
+    Backlog,
     Claim,
     LeaseLost,
     Refusal,
@@ -284,6 +285,21 @@ async def test_an_account_that_waits_is_passed_over(store: Store) -> None:
     assert [it.queue_id for it in await store.lease(NOW + 60, 10)] == ["Q2"]
     await store.set_account_state(AccountState(work.key))
     assert [it.queue_id for it in await store.lease(NOW + 60, 10)] == ["Q1"]
+
+
+async def test_backlogs_count_what_waits_and_what_is_under_way(store: Store) -> None:
+    assert await store.backlogs() == {}
+    odd = Route("wörk\udcff")
+    for name, due_at in (("Q1", NOW), ("Q2", NOW + 7), ("Q3", NOW + 9)):
+        await store.accept(message(name, due_at=due_at), SMALL, NOW)
+    await store.accept(message("Q4", route=odd), SMALL, NOW)
+    work = (await store.lease(NOW, 1, {odd.key}))[0]
+    assert await store.backlogs() == {"work": Backlog(3, NOW + 7), odd.key: Backlog(1, NOW)}
+    await store.settle(work, settled(ACCEPTED), NOW)
+    other = await leased(store, "Q4")
+    assert await store.backlogs() == {"work": Backlog(2, NOW + 7), odd.key: Backlog(1, None)}
+    await store.settle(other, settled(DEFERRED, hold=True), NOW)
+    assert await store.backlogs() == {"work": Backlog(2, NOW + 7)}
 
 
 async def test_one_whose_time_is_over_is_due_at_once_even_of_a_waiting_account(

@@ -2,9 +2,8 @@
 
 import pytest
 
-from asyncnet.mail.verdict import Kind, Phase, Scope
 from asyncnet.providers.builtin import catalogue
-from asyncnet.providers.presets import Catalogue, ProviderError, parse
+from asyncnet.providers.presets import Catalogue, ProviderError
 
 
 @pytest.mark.parametrize(
@@ -89,69 +88,59 @@ def test_a_host_alone_finds_its_preset() -> None:
     assert catalogue().by_host("mail.example.org") is None
 
 
-def test_every_list_of_rules_belongs_to_a_preset_or_to_all() -> None:
-    used = {name for preset in catalogue().presets.values() for name in preset.rules}
-    assert used | {"any"} == set(catalogue().rules)
-
-
-def test_rules_are_read_into_their_types() -> None:
-    read = parse(
-        """
-        [[rules.any]]
-        kind = "throttle"
-        phases = ["mail", "dot"]
-        codes = [450]
-        enhanced = ["4.2"]
-        text = 'peak .* limit'
-        scope = "account"
-        delay_s = 60
-        """
-    )
-    rule = read.rules["any"][0]
-    assert (rule.kind, rule.scope, rule.delay_s) == (Kind.THROTTLE, Scope.ACCOUNT, 60.0)
-    assert rule.phases == {Phase.MAIL, Phase.DOT}
-    assert rule.fits(Phase.DOT, 450, "4.2.1", "the PEAK relay limit")
-    assert not rule.fits(Phase.RCPT, 450, "4.2.1", "the peak relay limit")
-    assert not rule.fits(Phase.DOT, 451, "4.2.1", "the peak relay limit")
-    assert not rule.fits(Phase.DOT, 450, "4.20.1", "the peak relay limit")
-    assert not rule.fits(Phase.DOT, 450, None, "the peak relay limit")
-    assert not rule.fits(Phase.DOT, 450, "4.2.1", "the daily limit")
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("preset = ?\n", "line 1"),
-        ("[presets.a]", "unknown key 'presets'; did you mean 'preset'"),
-        ('[preset.a]\nhots = "x"', "preset.a: unknown key 'hots'; did you mean 'host'"),
-        ("preset = 1", "preset: 1 is no table"),
-        ("preset.a = 1", "preset.a: 1 is no table"),
-        ("rules.a = 1", "rules.a: 1 is no list of tables"),
-        ("rules.a = [1]", r"rules.a\[0\]: 1 is no table"),
-        ("[preset.a]\nport = 465", "preset.a: ports does not tell what port 465 speaks"),
-        ('[preset.a]\nports = { 587 = "tls" }', "preset.a: ports: 'tls' is none of"),
-        ('[preset.a]\nconnections = "many"', "preset.a: connections: 'many' is no whole number"),
-        ('[preset.a]\nrules = ["b"]\nports={587="none"}', "no list of rules named 'b'"),
-        ("[[rules.a]]\ncodes = [550]", r"rules.a\[0\]: kind is missing"),
-        ('[[rules.a]]\nkind = "sad"', r"rules.a\[0\]: kind: 'sad' is not a valid Kind"),
-        ('[[rules.a]]\nkind = "quota"\ncodes = [99]', "a code is 200 to 599"),
-        ('[[rules.a]]\nkind = "quota"\ntext = "("', r"rules.a\[0\]: text: "),
-        ('[[rules.a]]\nkind = "quota"\naction = "dance"', "'dance' is none of next_transaction"),
-        ('[[rules.a]]\nkind = "quota"\ndelay_s = -1', "-1 is no number of seconds"),
-    ],
-)
-def test_a_mistake_in_the_table_is_told_with_its_place(text: str, told: str) -> None:
-    with pytest.raises(ProviderError, match=told):
-        parse(text)
-
-
-def test_an_alias_cannot_take_another_presets_name() -> None:
-    with pytest.raises(ProviderError, match="'a' is the name of another preset too"):
-        parse('[preset.a]\nports={587="none"}\n[preset.b]\nports={587="none"}\naliases=["a"]')
-
-
 def test_everybodys_rules_come_after_the_presets_own() -> None:
     table: Catalogue = catalogue()
     book = table.rule_book(table.by_name("gmail"))
     assert book.rules == table.rules["google"] + table.rules["any"]
     assert table.rule_book(None).rules == table.rules["any"]
+
+
+def test_every_list_of_rules_belongs_to_a_preset_or_to_all() -> None:
+    used = {name for preset in catalogue().presets.values() for name in preset.rules}
+    assert used | {"any"} == set(catalogue().rules)
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "from_is_login", "limits"),
+    [
+        ("qq", 73_400_320, True, "secret"),
+        ("exmail", None, True, "domain and day"),
+        ("163", None, True, "15 minutes"),
+        ("126", None, True, "per day"),
+        ("gmail", 35_882_577, False, "2,000 within any 24 hours"),
+        ("m365", 157_286_400, False, "10,000 recipients a day"),
+        ("outlook", None, False, None),
+        ("yahoo", None, False, "20 messages per connection"),
+        ("icloud", 20_000_000, False, "1,000 recipients a day"),
+        ("ses", None, False, "24 hours"),
+        ("sendgrid", None, False, "5,000 messages per connection"),
+        ("mailgun", None, False, None),
+    ],
+)
+def test_each_preset_knows_what_its_provider_allows(
+    name: str, octets: int | None, from_is_login: bool, limits: str | None
+) -> None:
+    preset = catalogue().by_name(name)
+    assert (preset.octets, preset.from_is_login) == (octets, from_is_login)
+    assert limits == preset.limits or (limits or "no such") in (preset.limits or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("qq", "16-character authorization code"),
+        ("exmail", "client password"),
+        ("163", "authorization code"),
+        ("126", "authorization code"),
+        ("gmail", "app password"),
+        ("m365", "OAuth2"),
+        ("outlook", "OAuth2 only"),
+        ("yahoo", "app password"),
+        ("icloud", "app-specific password"),
+        ("ses", "SMTP credentials"),
+        ("sendgrid", "the word apikey as user"),
+        ("mailgun", "SMTP password of the sending domain"),
+    ],
+)
+def test_each_preset_says_what_its_login_wants(name: str, words: str) -> None:
+    assert words in (catalogue().by_name(name).credential or "")

@@ -1,0 +1,231 @@
+"""`asyncnet account list`, `hold` and `release`: how accounts stand, and a person's word on it.
+
+The running daemon is asked over its control socket.  Where none runs, the command does the same
+itself, on the store alone, and holds the spool's lock while it writes: never behind a daemon's
+back.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from asyncnet.cli import exit_codes
+from asyncnet.cli.exit_codes import CommandFailed
+from asyncnet.cli.printing import console_for_tables, span
+from asyncnet.cli.settings import read_settings
+from asyncnet.config import Settings
+from asyncnet.control.accounts import AccountVerbs, documents
+from asyncnet.control.client import NoDaemon, Unreachable, ask
+from asyncnet.control.protocol import Arguments, ControlError, RefusalKind, Refused
+from asyncnet.delivery.account_book import AccountBook
+from asyncnet.mailqueue.reader import SqliteReader
+from asyncnet.mailqueue.sqlite import SqliteStore
+from asyncnet.mailqueue.store import AccountState, StoreError
+from asyncnet.providers.builtin import catalogue
+from asyncnet.spool.errors import SpoolError
+from asyncnet.spool.folder import SpoolFolder
+
+Document = dict[str, Any]
+
+_COLOURS = {"ok": "green", "throttled": "yellow", "held": "red", "down": "red"}
+_EXIT_CODES = {
+    RefusalKind.USAGE: exit_codes.USAGE,
+    RefusalKind.UNKNOWN: exit_codes.USAGE,
+    RefusalKind.UNAVAILABLE: exit_codes.TEMPFAIL,
+    RefusalKind.VERSION: exit_codes.TEMPFAIL,
+    RefusalKind.FAULT: exit_codes.SOFTWARE,
+}
+
+
+def list_accounts(config: Path | None, *, as_json: bool) -> int:
+    """Print all accounts: their state, since and until when, why, and what waits for them."""
+    settings = read_settings(config)
+    try:
+        found, _ = _answer(settings, "account.list", {})
+    except NoDaemon:
+        found = _read(settings)
+    if as_json:
+        _print_json(found)
+    elif not found:
+        print("no account is configured")
+    else:
+        console_for_tables().print(_table(found, time.time()))
+        _print_hints(found)
+    return exit_codes.OK
+
+
+def hold(names: Sequence[str], config: Path | None, reason: str | None, *, as_json: bool) -> int:
+    """Let nothing of these accounts go out until they are released."""
+    arguments = {"names": list(names)} | ({} if reason is None else {"reason": reason})
+    found, running = _act(read_settings(config), "account.hold", arguments)
+    if as_json:
+        _print_json(found)
+        return exit_codes.OK
+    for it in found:
+        print(f"{it['name']} is held{_waiting(it)} until: asyncnet account release {it['name']}")
+    _print_running(running)
+    return exit_codes.OK
+
+
+def release(names: Sequence[str], config: Path | None, *, as_json: bool) -> int:
+    """Try these accounts at once, whatever they waited for."""
+    found, running = _act(read_settings(config), "account.release", {"names": list(names)})
+    if as_json:
+        _print_json(found)
+        return exit_codes.OK
+    for it in found:
+        print(f"{it['name']} is released{_waiting(it)}{_first_due(it, time.time())}")
+    _print_running(running)
+    return exit_codes.OK
+
+
+# Asking, and doing it oneself.
+
+
+def _act(settings: Settings, verb: str, arguments: Arguments) -> tuple[list[Document], bool]:
+    """The answer, and whether a daemon gave it.  Raises CommandFailed."""
+    try:
+        return _answer(settings, verb, arguments)
+    except NoDaemon:
+        pass
+    try:
+        return _without_daemon(settings, verb, arguments), False
+    except Refused as refused:
+        raise CommandFailed(_EXIT_CODES[refused.kind], [str(refused)]) from refused
+
+
+def _answer(settings: Settings, verb: str, arguments: Arguments) -> tuple[list[Document], bool]:
+    """What the running daemon says.  Raises NoDaemon and CommandFailed."""
+    try:
+        return ask(settings.spool.dir, verb, arguments), True
+    except NoDaemon:
+        raise
+    except Refused as refused:
+        raise CommandFailed(_EXIT_CODES[refused.kind], [str(refused)]) from refused
+    except (Unreachable, ControlError) as error:
+        raise CommandFailed(exit_codes.TEMPFAIL, [str(error)]) from error
+
+
+def _without_daemon(settings: Settings, verb: str, arguments: Arguments) -> list[Document]:
+    if not settings.database.exists():
+        raise CommandFailed(
+            exit_codes.UNAVAILABLE,
+            [f"there is no queue at {settings.database}; start the daemon once"],
+        )
+    folder = SpoolFolder(settings.spool.dir)
+    try:
+        folder.lock()
+    except SpoolError as error:
+        why = f"{error}, which does not listen at its control socket"
+        raise CommandFailed(exit_codes.TEMPFAIL, [why]) from error
+    try:
+        return asyncio.run(_on_the_store(settings, verb, arguments))
+    except StoreError as error:
+        raise CommandFailed(exit_codes.UNAVAILABLE, [str(error)]) from error
+    finally:
+        folder.unlock()
+
+
+async def _on_the_store(settings: Settings, verb: str, arguments: Arguments) -> list[Document]:
+    store = SqliteStore(
+        settings.database,
+        settings.spool.dir / "queue",
+        dedup_window_s=settings.queue.dedup_window,
+    )
+    await store.open(time.time())
+    try:
+        verbs = AccountVerbs(AccountBook(store, settings.account, catalogue()), store)
+        answer = await verbs.table()[verb](arguments)
+    finally:
+        await store.close()
+    assert isinstance(answer, list)
+    return answer
+
+
+def _read(settings: Settings) -> list[Document]:
+    """How the accounts stand, read without writing anything."""
+    states: Mapping[str, AccountState] = {name: AccountState(name) for name in settings.account}
+    if not settings.database.exists():
+        return documents(states, {}, time.time())
+    try:
+        with closing(SqliteReader(settings.database)) as reader:
+            states = {**states, **reader.account_states()}
+            return documents(states, reader.backlogs(), time.time())
+    except StoreError as error:
+        raise CommandFailed(exit_codes.UNAVAILABLE, [str(error)]) from error
+
+
+# Printing.
+
+
+def _print_json(found: list[Document]) -> None:
+    print(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+def _table(found: list[Document], now: float) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("account", "state", "since", "tried again", "failures", "waiting", "reason"):
+        table.add_column(title, no_wrap=title != "reason", overflow="fold")
+    for it in found:
+        table.add_row(
+            escape(it["name"]),
+            f"[{_COLOURS.get(it['state'], 'red')}]{it['state']}[/]",
+            _ago(it["since"], now),
+            _again(it, now),
+            str(it["failures"] or ""),
+            str(it["waiting"]),
+            escape(it["reason"]),
+        )
+    return table
+
+
+def _print_hints(found: list[Document]) -> None:
+    for it in found:
+        if it["hint"] and not it["held_by_person"]:
+            print(f"{it['name']}: {it['hint']}")
+
+
+def _again(it: Document, now: float) -> str:
+    if it["state"] == "ok":
+        return ""
+    if it["held_by_person"]:
+        return "when released"
+    until = _epoch(it["until"])
+    return "now" if until is None or until <= now else f"in {span(until - now)}"
+
+
+def _ago(moment: str | None, now: float) -> str:
+    at = _epoch(moment)
+    return "" if at is None else f"{span(max(0.0, now - at))} ago"
+
+
+def _waiting(it: Document) -> str:
+    number = it["waiting"]
+    return f"; {number} {'mail waits' if number == 1 else 'mails wait'}" if number else ""
+
+
+def _first_due(it: Document, now: float) -> str:
+    """When its mail goes, where that is not at once: the account is free, the mail has its time."""
+    due_at = _epoch(it["due_at"])
+    if due_at is None or due_at <= now + 1.0:
+        return ""
+    return f", the first is due in {span(due_at - now)}"
+
+
+def _epoch(moment: str | None) -> float | None:
+    return None if moment is None else datetime.fromisoformat(moment).timestamp()
+
+
+def _print_running(running: bool) -> None:
+    if not running:
+        print("no daemon runs; it counts from its next start on", file=sys.stderr)

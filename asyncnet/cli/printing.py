@@ -1,0 +1,20 @@
+"""What lists have in common: a console for their tables, lengths of time in words."""
+
+import sys
+
+from rich.console import Console
+
+PIPE_COLUMNS = 200
+
+
+def console_for_tables() -> Console:
+    """A console as wide as the terminal; in a pipe nobody sees an edge to end lines at."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def span(seconds: float) -> str:
+    """A length of time as a person says it: "45 s", "12 min", "3 h", "5 d"."""
+    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
