@@ -5,10 +5,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: serve demo test check format bench fuzz debian clean help
+.PHONY: serve demo test check format bench bench-send fuzz debian clean help
 
 help:            ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(VENV)/bin/python:
 	@echo 'Setting up $(VENV)/; this happens once.'
@@ -48,24 +48,35 @@ bench: $(VENV)/dev.stamp  ## the daemon (memory, drop-to-sink time, jobs per sec
 	$(BIN)/python -m tests.bench.composing
 	$(BIN)/python -m tests.bench.job_reader
 
+bench-send: $(VENV)/dev.stamp debian  ## sending beside smtplib, aiosmtplib, nodemailer and smtp-source (C)
+	$(BIN)/python -m tests.bench.sending
+
 SECONDS_EACH ?= 60
-fuzz: $(VENV)/dev.stamp  ## job reader, address reader, header writer: SECONDS_EACH=60 each
+fuzz: $(VENV)/dev.stamp  ## all that reads what others wrote: SECONDS_EACH=60 each
 	$(BIN)/python -m tests.fuzz.job_reader --seconds $(SECONDS_EACH)
 	$(BIN)/python -m tests.fuzz.address_reader --seconds $(SECONDS_EACH)
 	$(BIN)/python -m tests.fuzz.header_writer --seconds $(SECONDS_EACH)
+	$(BIN)/python -m tests.fuzz.login_words --seconds $(SECONDS_EACH)
+	$(BIN)/python -m tests.fuzz.token_answer --seconds $(SECONDS_EACH)
+	$(BIN)/python -m tests.fuzz.certificate_reader --seconds $(SECONDS_EACH)
 
-# From Debian: Chromium for the browser test, and Perl's Email::MIME, which judges our messages.
-# Where they cannot be installed, their tests say that they were left out.
-debian:
-	@{ command -v chromium chromium-browser google-chrome && perl -MEmail::MIME -e1; } >/dev/null 2>&1 || { \
+# From Debian: Chromium for the browser test, Perl's Email::MIME, which judges our messages, and a
+# C compiler for the sink that counts what our client sends.
+# Postfix, Exim and OpenSMTPD are unpacked into build/peers/ and never installed.
+# Where they cannot be had, their tests say that they were left out.
+debian: $(VENV)/bin/python
+	@{ command -v chromium chromium-browser google-chrome && perl -MEmail::MIME -e1 \
+	     && command -v cc; } >/dev/null 2>&1 || { \
 	  if ! command -v apt-get >/dev/null; then sudo=none; elif [ "$$(id -u)" = 0 ]; then sudo=; \
 	  elif sudo -n true 2>/dev/null; then sudo=sudo; else sudo=none; fi; \
 	  if [ "$$sudo" = none ]; then \
-	    echo '*** Chromium and Email::MIME cannot be installed here: their tests will be left out.' >&2; \
+	    echo '*** Chromium, Email::MIME and a C compiler cannot be installed here: their tests will be left out.' >&2; \
 	  else \
 	    $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y \
-	      --no-install-recommends chromium libemail-mime-perl >/dev/null; \
+	      --no-install-recommends chromium libemail-mime-perl gcc libc6-dev >/dev/null; \
 	  fi; }
+	@$(BIN)/python -m tests.support.peers.fetch || \
+	  echo '*** The tests against real mail servers will be left out.' >&2
 
 clean:           ## remove the environment and what tests left (never the spool)
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
