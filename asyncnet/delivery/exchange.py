@@ -218,7 +218,7 @@ class Exchange:
         if not handover.transaction.hopeless:
             try:
                 await self._pipeline.carry(handover)
-                if error := await handover.mark.outcome():
+                if handover.mark.begun and (error := await handover.mark.outcome()):
                     raise error
             except BaseException:
                 await handover.mark.abandon()

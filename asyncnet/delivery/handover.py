@@ -26,6 +26,10 @@ class Mark:
         self._before_dot = before_dot
         self._task: asyncio.Future[None] | None = None
 
+    @property
+    def begun(self) -> bool:
+        return self._task is not None
+
     def begin(self) -> None:
         if self._task is None and self._before_dot is not None:
             self._task = asyncio.ensure_future(self._before_dot())

@@ -10,6 +10,7 @@ content leaves only after its mark was made.
 
 import asyncio
 from collections import deque
+from itertools import islice
 
 from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed
@@ -206,8 +207,14 @@ class Pipeline:
         self._dialogue.write(octets)
         if following is not None:
             following.mark.begin()
-        answer = await self._dialogue.answer()
-        handover.transaction.settle(RecipientReply(Phase.DOT, answer.reply))
+        reply = (await self._dialogue.answer()).reply
+        over = self._dialogue.session.state is State.OVER
+        if over and handover.end_left and reply.code != SERVICE_CLOSING:
+            # "354" to the dot: who lost count may have taken the content all the same.
+            raise BrokenPeer(f"the server answered the end of the content by {reply}")
+        handover.transaction.settle(RecipientReply(Phase.DOT, reply))
+        if over:
+            raise ConnectionLost(f"the talk ended by {reply}")
 
     # BDAT: [MAIL RCPT BDAT content], with a window [RSET MAIL RCPT BDAT content] [RSET …
 
@@ -250,7 +257,7 @@ class Pipeline:
             handover.mark.begin()
         written: list[bytes] = []
         for handover in batch:
-            if error := await handover.mark.outcome():
+            if handover.mark.begun and (error := await handover.mark.outcome()):
                 self._under_way.remove(handover)
                 handover.fail(error)
                 continue
@@ -262,9 +269,9 @@ class Pipeline:
         self._dialogue.listen()
         self._dialogue.wire.check()
         for handover in batch:
-            handover.end_left = not handover.done.done()
+            handover.end_left = True
         self._dialogue.write(b"".join(written))
-        for _, handover in zip(range(self._window), self._waiting, strict=False):
+        for handover in islice(self._waiting, self._window):
             handover.mark.begin()  # its turn is next
 
     async def _hear_chunk(self, handover: Handover) -> None:
@@ -328,7 +335,9 @@ class Pipeline:
             raise ConnectionLost("a transaction stays open, and this server is never told RSET")
         self._dialogue.rest()
         self._dialogue.write(self._dialogue.compose((Rset(),)))
-        await self._dialogue.answer()
+        reply = (await self._dialogue.answer()).reply
+        if self._dialogue.session.state is not State.READY:
+            raise ConnectionLost(f"a transaction stays open: RSET was answered by {reply}")
 
     def _end(self, handover: Handover) -> None:
         self._under_way.remove(handover)

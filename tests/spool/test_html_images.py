@@ -186,7 +186,7 @@ def test_it_does_not_matter_how_much_data_is_left_out(pieces: list[str], octets:
         made, _, images = scanned([text], size=characters, longest=LONGEST_CHARACTERS)
         assert isinstance(made, str)
         assert isinstance(images, Images)
-        return made.replace("C" * octets, "C" * 600), images.cids
+        return made.replace(run, "C" * 600), images.cids
 
     assert edits("C" * octets) == edits("C" * 600)
 
