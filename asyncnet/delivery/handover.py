@@ -9,11 +9,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from asyncnet.mail.envelope import Envelope
-from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError
+from asyncnet.mail.letter import Content, ContentError
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.capability import Capabilities
 from asyncnet.smtp.command import Command
 from asyncnet.smtp.transaction import RecipientReply, Transaction, mail_command
+
+# A message up to that is held in memory while it is on its way, and goes out in one piece: it
+# costs one round trip.  A larger one waits for the answer to its envelope, and is streamed.
+SMALL_OCTETS = 256 * 1024
 
 BeforeDot = Callable[[], Awaitable[None]]
 Progress = Callable[[int], None]  # octets of the content handed over so far
@@ -75,7 +79,7 @@ class Handover:
         alone: bool = False,
     ) -> None:
         self.content = content
-        self.block = whole(content) if content.octets <= BLOCK_OCTETS else None
+        self.block = whole(content) if content.octets <= SMALL_OCTETS else None
         self.mark = Mark(before_dot)
         self.progress = progress
         self.alone = alone

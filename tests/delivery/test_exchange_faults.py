@@ -521,8 +521,8 @@ class Broken:
         Broken(10, []),
         Broken(10, [b"short\r\n"]),
         Broken(1_000_000, [b"x" * 65_664] * 2),
-        Broken(100_000, [b"x" * 65_664] * 2),
-        Broken(100_000, []),
+        Broken(300_000, [b"x" * 65_664] * 2),
+        Broken(300_000, []),
     ],
 )
 async def test_broken_content_is_never_ended(content: Broken) -> None:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from asyncnet.delivery.exchange import Exchange, Target
+from asyncnet.delivery.handover import SMALL_OCTETS
 from asyncnet.delivery.pipeline import ASK_FIRST_S, MAX_REFUSALS
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.envelope import Envelope
@@ -215,7 +216,7 @@ async def test_without_rset_there_is_no_window(writes: list[bytes]) -> None:
 
 
 async def test_a_large_message_waits_for_the_answer_to_its_envelope(writes: list[bytes]) -> None:
-    large = Octets(b"x" * 70 + b"\r\n" + b"y" * 100_000 + b"\r\n")
+    large = Octets(b"x" * 70 + b"\r\n" + b"y" * SMALL_OCTETS + b"\r\n")
     async with ScriptedServer(capabilities=CHUNKING) as server, talk(server) as exchange:
         del writes[:]
         sending = asyncio.create_task(exchange.transact(envelope(1), large))
