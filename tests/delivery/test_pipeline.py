@@ -7,10 +7,11 @@ talk asks for.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from asyncnet.delivery.exchange import Exchange, Target
+from asyncnet.delivery.exchange import Exchange, Login, Target
 from asyncnet.delivery.handover import SMALL_OCTETS
 from asyncnet.delivery.pipeline import ASK_FIRST_S, MAX_REFUSALS
 from asyncnet.delivery.wire import Deadlines, Wire
@@ -18,6 +19,7 @@ from asyncnet.mail.envelope import Envelope
 from asyncnet.mail.letter import ContentError, Octets
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.transaction import Plan, RecipientReply
+from tests.support.certificates import certificates
 from tests.support.smtp_server import (
     CAPABILITIES,
     HangUp,
@@ -107,7 +109,7 @@ def verbs(octets: bytes) -> str:
     words: list[str] = []
     for line in octets.split(b"\r\n")[:-1]:
         word = line.split(b" ")[0].decode()
-        if word not in ("MAIL", "RCPT", "DATA", "BDAT", "RSET", "."):
+        if word not in ("EHLO", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "."):
             word = "content"
         if words[-1:] != ["content"] or word != "content":
             words.append(word)
@@ -275,6 +277,32 @@ async def test_what_failed_before_goes_alone(writes: list[bytes]) -> None:
             "content .",
             "MAIL RCPT BDAT content",
         ]
+
+
+@pytest.mark.parametrize(
+    ("offer", "groups"),
+    [
+        # With the handshakes of TCP and TLS 1.3 and the greeting, three round trips more.
+        (CHUNKING, ["EHLO", "AUTH", "MAIL RCPT BDAT content"]),
+        (CAPABILITIES, ["EHLO", "AUTH", "MAIL RCPT DATA", "content ."]),
+    ],
+)
+async def test_the_first_message_by_tls_and_login_takes_six_round_trips_or_seven(
+    offer: Sequence[str], groups: list[str], writes: list[bytes], tmp_path: Path
+) -> None:
+    pki = certificates()
+    server = ScriptedServer(
+        capabilities=(*offer, "AUTH PLAIN LOGIN"), tls=pki.good(), implicit=True
+    )
+    async with server:
+        login = Login("anna@example.org", "made-up word")
+        ca_file = pki.write_authority(tmp_path)
+        target = Target("127.0.0.1", server.port, "implicit", login, ca_file=ca_file)
+        exchange = await Exchange.connect(target)
+        assert await send(exchange, 1) == ACCEPTED
+        assert [verbs(it) for it in writes] == groups
+        assert len(server.heard.chunks) == len(groups)
+        await exchange.close()
 
 
 # --- The mark: before the end of the content, and of nobody else ------------------------------
