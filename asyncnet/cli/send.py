@@ -255,7 +255,7 @@ async def _transact(
                 replace(envelope, recipients=batch), content, _nothing_to_mark, meter.show
             )
             judged = {
-                address: judge(answer, account.book, 0, usable=exchange.usable)
+                address: judge(answer, account.book, 0)
                 for address, answer in zip(batch, answers, strict=True)
             }
             verdicts |= {address: judgement.verdict for address, judgement in judged.items()}

@@ -89,12 +89,10 @@ class Attempt:
         answers = await exchange.transact(
             self._envelope, content, self._mark_dot, alone=self._lease.attempts > 0
         )
-        return dict(
-            zip(self.positions, (self._judge(a, exchange.usable) for a in answers), strict=True)
-        )
+        return dict(zip(self.positions, map(self._judge, answers), strict=True))
 
-    def _judge(self, answer: RecipientReply, usable: bool) -> Judgement:
-        judgement = judge(answer, self._lane.account.book, self._lease.attempts, usable=usable)
+    def _judge(self, answer: RecipientReply) -> Judgement:
+        judgement = judge(answer, self._lane.account.book, self._lease.attempts)
         if judgement.kind is Kind.AUTH and self._lease.route.server is not None:
             # A job's own server is never logged in to: waiting cannot help.
             verdict = replace(

@@ -70,12 +70,10 @@ class Judgement:
         return self.verdict.kind
 
 
-def judge(answer: RecipientReply, book: RuleBook, attempts: int, *, usable: bool) -> Judgement:
+def judge(answer: RecipientReply, book: RuleBook, attempts: int) -> Judgement:
     """Judge what a transaction said of one recipient.
 
-    attempts counts those before this one.  usable tells whether the talk could go on: no reply
-    on a talk that can is our own refusal to send (not ASCII), as is every answer that brings its
-    kind (too large); else the connection was lost.
+    attempts counts those before this one.
     """
     if answer.in_doubt:
         verdict = Verdict(
@@ -83,10 +81,8 @@ def judge(answer: RecipientReply, book: RuleBook, attempts: int, *, usable: bool
         )
         return Judgement(verdict, Scope.MESSAGE, Action.DONE)
     if answer.reply is None:
-        ours = usable or answer.kind is not None
-        # What cannot be sent at RCPT is an address, elsewhere the message itself.
-        cause = Kind.RECIPIENT if answer.phase is Phase.RCPT else Kind.CONTENT
-        kind = answer.kind or cause if ours else Kind.RECONNECT
+        ours = answer.kind is not None  # we would not send it; else the connection was lost
+        kind = answer.kind or Kind.RECONNECT
         return _unanswered(answer.phase, kind, answer.detail, book, final=ours)
     return judge_reply(answer.phase, answer.reply, book, attempts)
 

@@ -26,7 +26,7 @@ def judged(preset: str | None, phase: str, line: str, attempts: int = 0) -> Judg
     reply = Reply(int(lines[0][:3]), tuple(one[4:] for one in lines))
     if phase in BEFORE_MAIL:
         return judge_failure(ExchangeFailed(Phase(phase), "", reply=reply), book(preset))
-    return judge(RecipientReply(Phase(phase), reply), book(preset), attempts, usable=True)
+    return judge(RecipientReply(Phase(phase), reply), book(preset), attempts)
 
 
 TABLE = [
@@ -308,7 +308,7 @@ def test_nothing_said_before_mail_ever_fails_a_message() -> None:
 
 def test_a_2yz_after_the_dot_is_accepted() -> None:
     reply = Reply(250, ("2.0.0 OK: queued as 4F2",))
-    verdict = judge(RecipientReply(Phase.DOT, reply), book(None), 0, usable=True).verdict
+    verdict = judge(RecipientReply(Phase.DOT, reply), book(None), 0).verdict
     assert verdict.status is RecipientStatus.ACCEPTED
     assert (verdict.code, verdict.enhanced, verdict.text) == (250, "2.0.0", "OK: queued as 4F2")
     assert verdict.kind is verdict.hint is None
@@ -316,7 +316,7 @@ def test_a_2yz_after_the_dot_is_accepted() -> None:
 
 def test_a_dot_without_an_answer_is_in_doubt() -> None:
     answer = RecipientReply(Phase.DOT, None, "the connection was lost", in_doubt=True)
-    judgement = judge(answer, book(None), 0, usable=False)
+    judgement = judge(answer, book(None), 0)
     assert judgement.verdict.status is RecipientStatus.IN_DOUBT
     assert judgement.action is Action.DONE
     assert "may have been delivered" in (judgement.verdict.hint or "")
@@ -324,24 +324,24 @@ def test_a_dot_without_an_answer_is_in_doubt() -> None:
 
 def test_a_lost_connection_wants_a_new_one() -> None:
     answer = RecipientReply(Phase.DATA, None, "the connection was lost")
-    judgement = judge(answer, book(None), 0, usable=False)
+    judgement = judge(answer, book(None), 0)
     assert (judgement.action, judgement.verdict.status) == (Action.RECONNECT, DEFERRED)
 
 
 @pytest.mark.parametrize(
-    ("phase", "detail", "said", "kind"),
+    ("phase", "detail", "kind"),
     [
-        (Phase.MAIL, "message of 9 octets exceeds the limit of 8", Kind.SIZE, Kind.SIZE),
-        (Phase.MAIL, "an address needs SMTPUTF8", Kind.CONTENT, Kind.CONTENT),
-        (Phase.MAIL, "cannot be sent: a line too long", None, Kind.CONTENT),
-        (Phase.RCPT, "cannot be sent: a line too long", None, Kind.RECIPIENT),
+        (Phase.MAIL, "message of 9 octets exceeds the limit of 8", Kind.SIZE),
+        (Phase.MAIL, "an address needs SMTPUTF8", Kind.CONTENT),
+        (Phase.MAIL, "cannot be sent: a line too long", Kind.SENDER),
+        (Phase.RCPT, "cannot be sent: a line too long", Kind.RECIPIENT),
     ],
 )
 def test_what_we_would_not_send_is_refused_in_our_own_words(
-    phase: Phase, detail: str, said: Kind | None, kind: Kind
+    phase: Phase, detail: str, kind: Kind
 ) -> None:
-    answer = RecipientReply(phase, None, detail, kind=said)
-    judgement = judge(answer, book(None), 0, usable=said is None)
+    answer = RecipientReply(phase, None, detail, kind=kind)
+    judgement = judge(answer, book(None), 0)
     assert (judgement.verdict.status, judgement.kind) == (REJECTED, kind)
     assert (judgement.verdict.text, judgement.verdict.code) == (detail, None)
 

@@ -494,7 +494,7 @@ def judged(preset: str, phase: Phase, octets: bytes, attempts: int = 0) -> Judge
     book = catalogue().rule_book(known)
     if phase in BEFORE_MAIL:
         return judge_failure(ExchangeFailed(phase, "", reply=reply), book)
-    return judge(RecipientReply(phase, reply), book, attempts, usable=True)
+    return judge(RecipientReply(phase, reply), book, attempts)
 
 
 @pytest.mark.parametrize(("row", "preset", "phase", "octets"), list(spelled()))
