@@ -197,6 +197,8 @@ class _Sender:
     ) -> Mapping[str, Verdict]:
         from asyncnet.lab.baseline import build_octets, send_octets_with_stdlib
 
+        if unable := _beyond_stdlib(target):
+            raise AccountError(f"--engine stdlib knows no {unable}: send without it")
         login = target.login
         if (
             login is not None
@@ -233,6 +235,17 @@ class _Sender:
             self._console.print(f"  {escape(address)}: [{colour}]{verdict.status}[/] {words}")
             if verdict.hint:
                 self._console.print(f"    [italic]{escape(verdict.hint)}[/]")
+
+
+def _beyond_stdlib(target: Target) -> str | None:
+    """What of the account smtplib would not do, or would do wrong; None: nothing."""
+    if target.login is not None and target.login.bearer:
+        return "oauth2 (it would send the token as a password)"
+    if target.pins:
+        return "pin_sha256 (it would talk to any server that the authorities vouch for)"
+    if target.address is not None:
+        return "address (it would connect to what host means)"
+    return None if target.verify else "verify = false (it always verifies)"
 
 
 def _is_loopback(host: str) -> bool:

@@ -24,6 +24,7 @@ text: |
   Hello.
 """
 PASSWORD = "made up for this test"
+TOKEN = "made-up-for-this-test"
 
 
 def job(folder: Path, to: str = "ok@example.com", extra: str = "") -> Path:
@@ -350,3 +351,29 @@ async def test_a_fault_of_ours_ends_with_70_and_its_traceback(tmp_path: Path) ->
     _, err = await process.communicate()
     assert process.returncode == 70
     assert b"Traceback" in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ('oauth2 = { token = { env = "TOKEN" } }\nuser = "ada"', "oauth2"),
+        (f'pin_sha256 = ["{"A" * 43}="]', "pin_sha256"),
+        ('address = "127.0.0.1"', "address"),
+        ("verify = false", "verify"),
+    ],
+)
+async def test_the_yardstick_does_not_pretend_to_know_what_it_cannot(
+    setting: str, named: str, tmp_path: Path
+) -> None:
+    """smtplib would send a token as a password, and talk to whomever the authorities know."""
+    (tmp_path / "asyncnet.toml").write_text(
+        f'[account.work]\nhost = "mx.example.test"\ntls = "implicit"\n{setting}\n'
+    )
+    ended = await run(
+        tmp_path,
+        *("send", job(tmp_path), "--config", "asyncnet.toml", "--engine", "stdlib"),
+        TOKEN=TOKEN,
+    )
+    assert ended.code == 78
+    assert f"--engine stdlib knows no {named}" in ended.err
+    assert TOKEN not in ended.err + ended.out
