@@ -1,28 +1,13 @@
-"""A mail to watch: the dialogue line by line, and a bar for a large one."""
+"""A bar for a large mail that is being sent."""
 
 import sys
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-from rich.text import Text
 
-from asyncnet.delivery.exchange import TraceEvent
+from asyncnet.cli.trace import STDERR
 
 BAR_FROM_OCTETS = 1_000_000  # below, it is over before it could be read
-
-_STYLES = {">": "cyan", "<": "green", "*": "magenta"}
-_console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def print_event(event: TraceEvent) -> None:
-    """One line on stderr: milliseconds, direction, text, and the RFC section that rules it."""
-    line = Text(f"{event.at_s * 1000:9.1f} ms  ", style="dim")
-    line.append(f"{event.direction} ", style=f"bold {_STYLES[event.direction]}")
-    line.append(event.text, style=_STYLES[event.direction])
-    if event.rule:
-        line.append(f"   [{event.rule}]", style="dim")
-    _console.print(line)
 
 
 class Meter:
@@ -35,7 +20,7 @@ class Meter:
     def __enter__(self) -> "Meter":
         if self._octets >= BAR_FROM_OCTETS and sys.stderr.isatty():
             self._bar = Progress(
-                "sending", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=_console
+                "sending", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=STDERR
             )
             self._task = self._bar.add_task("sending", total=self._octets)
             self._bar.start()

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from asyncnet.smtp.command import Auth, AuthResponse, Command
+from asyncnet.smtp.command import Auth, AuthResponse, Bdat, Command, Data
 from asyncnet.smtp.reply import MASK, Reply
 
 Direction: TypeAlias = Literal[">", "<", "*"]
@@ -59,7 +59,8 @@ class Mask:
         if len(secret) < _MIN_SECRET:
             return
         self._note(secret, max(min(len(secret), _PART), 2 * len(secret) // 3))
-        for encoded in _encoded(secret.encode()):
+        # An environment variable may hold octets that are no text: they are surrogates here.
+        for encoded in _encoded(secret.encode("utf-8", "surrogateescape")):
             self.learn_encoded(encoded)
 
     def learn_encoded(self, encoded: str) -> None:
@@ -95,6 +96,7 @@ class Narrator:
         self._begun_s = perf_counter()
         self._mask = Mask()
         self._proofs_only = False  # the login under way is one by proofs: SCRAM
+        self._content_rule = Data.rule
 
     def note(self, text: str, rule: str) -> None:
         self._tell("*", text, rule)
@@ -103,10 +105,12 @@ class Narrator:
         for command in commands:
             if isinstance(command, Auth | AuthResponse):
                 self._learn(command)
+            elif isinstance(command, Data | Bdat):
+                self._content_rule = command.rule
             self._tell(">", str(command), command.rule)
 
     def content(self, octets: int) -> None:
-        self._tell(">", f"[{octets} octets of content]", "RFC 5321 section 4.1.1.4")
+        self._tell(">", f"[{octets} octets of content]", self._content_rule)
 
     def heard(self, reply: Reply, rule: str) -> None:
         if reply.code == _CHALLENGE and self._proofs_only:
@@ -148,7 +152,7 @@ def _folded(text: str) -> str:
 def _encoded(secret: bytes) -> Iterator[str]:
     """How else a server may write it: base64 wherever it begins in it, hexadecimal, in a URL."""
     yield secret.hex()
-    yield quote(secret.decode(), safe="")
+    yield quote(secret, safe="")
     for before in range(3):
         octets = b64encode(b"\0" * before + secret).decode()
         # Without the characters that carry bits of what stands before or behind it.

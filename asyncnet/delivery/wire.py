@@ -196,9 +196,10 @@ class Wire(asyncio.Protocol):
         """Make TLS with the one who can prove to be server_name; returns version and cipher.
 
         More is in facts then.  A trailing dot or a zone ("fe80::1%eth0") is in no certificate.
-        Raises TlsFailed, also when octets arrived in the clear that nobody took: there is no
+        Raises ConnectionLost, or TlsFailed, also when octets arrived in the clear that nobody took: there is no
         await between that look and the handing over of the socket.
         """
+        self.check()
         if self._arrived:
             raise TlsFailed("octets arrived in the clear, before the TLS handshake")
         transport = self._open_transport()

@@ -51,6 +51,10 @@ class Certificates:
             )
         )
 
+    def ending_in(self, days: int) -> ssl.SSLContext:
+        end = datetime.now(UTC) + timedelta(days=days)
+        return _server(self._authority.issue_cert(NAME, "127.0.0.1", not_after=end))
+
     def unknown_authority(self) -> ssl.SSLContext:
         return _server(trustme.CA().issue_cert(NAME, "127.0.0.1"))
 
