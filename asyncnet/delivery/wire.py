@@ -71,7 +71,7 @@ class Wire(asyncio.Protocol):
         self._lost: ConnectionLost | None = None
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None  # woken by whatever happens
-        self._deadline: tuple[float, str] | None = None  # loop time, what for
+        self._deadline: tuple[float, str, float] | None = None  # loop time, what for, seconds
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -131,7 +131,7 @@ class Wire(asyncio.Protocol):
             self._deadline = None
             return
         when = self._loop.time() + seconds
-        self._deadline = (when, f"{what} within {seconds:g} s")
+        self._deadline = (when, what, seconds)
         if self._timer is not None and self._timer.when() > when:
             self._timer.cancel()
             self._timer = None
@@ -142,13 +142,13 @@ class Wire(asyncio.Protocol):
         self._timer = None
         if self._deadline is None or self._lost is not None:
             return
-        when, what = self._deadline
+        when, what, seconds = self._deadline
         if when > self._loop.time():
             self._timer = self._loop.call_at(when, self._look_at_deadline)
             return
         transport = self._open_transport()
         self.unsent = transport.get_write_buffer_size() > 0
-        self._end(DeadlinePassed(f"no {what}"))
+        self._end(DeadlinePassed(f"no {what} within {seconds:g} s"))
         transport.abort()
 
     async def read(self) -> bytes:
@@ -196,10 +196,11 @@ class Wire(asyncio.Protocol):
         """Make TLS with the one who can prove to be server_name; returns version and cipher.
 
         More is in facts then.  A trailing dot or a zone ("fe80::1%eth0") is in no certificate.
-        Raises ConnectionLost, or TlsFailed, also when octets arrived in the clear that nobody took: there is no
+        Raises TlsFailed, also when octets arrived in the clear that nobody took: there is no
         await between that look and the handing over of the socket.
         """
-        self.check()
+        if self._lost is not None:
+            raise TlsFailed(f"before the TLS handshake {self._lost}")
         if self._arrived:
             raise TlsFailed("octets arrived in the clear, before the TLS handshake")
         transport = self._open_transport()
@@ -253,13 +254,10 @@ class Wire(asyncio.Protocol):
         assert self._transport is not None, "the wire was never connected"
         return self._transport
 
-    async def _something(self) -> None:
-        """Wait until octets arrive, the buffer has room again, or the connection ends."""
+    def _something(self) -> asyncio.Future[None]:
+        """Done when octets arrive, the buffer has room again, or the connection ends."""
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
