@@ -43,10 +43,11 @@ format: $(VENV)/dev.stamp  ## put the code in its form
 	$(BIN)/ruff format asyncnet tests
 	$(BIN)/ruff check --fix asyncnet tests
 
-bench: $(VENV)/dev.stamp  ## the daemon (memory, drop-to-sink time, jobs per second); composing beside email
+bench: $(VENV)/dev.stamp  ## the daemon (memory, drop-to-sink time, jobs a second), composing, sending
 	$(BIN)/python -m tests.bench.daemon
 	$(BIN)/python -m tests.bench.composing
 	$(BIN)/python -m tests.bench.job_reader
+	$(MAKE) bench-send
 
 bench-send: $(VENV)/dev.stamp debian  ## sending beside smtplib, aiosmtplib, nodemailer and smtp-source (C)
 	$(BIN)/python -m tests.bench.sending
