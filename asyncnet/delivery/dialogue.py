@@ -41,7 +41,7 @@ class Dialogue:
         self.session = session
         self.watcher = watcher
         self.deadlines = deadlines
-        self._stage: Phase | None = None  # whose deadline runs
+        self._stage: tuple[Phase, bool] | None = None  # whose deadline runs; True: of RSET
 
     @property
     def at_rest(self) -> bool:
@@ -84,6 +84,7 @@ class Dialogue:
 
     async def listen_for_answers(self) -> None:
         """Return when something is here of what is due.  Raises as answer() does."""
+        self._stage = None  # another message's, of the same name, is over
         if not self.session.pending:
             self._expect(1)
             self.session.receive_data(await self.wire.read())
@@ -102,9 +103,10 @@ class Dialogue:
     def _expect(self, recipients: int) -> None:
         due = self.session.due
         assert due is not None, "nothing was asked"
-        if due.phase is self._stage:
+        stage = due.phase, isinstance(due, Rset)  # MAIL behind RSET has its own time
+        if stage == self._stage:
             return
-        self._stage = due.phase
+        self._stage = stage
         what = f"reply to {due.verb}" if due.verb else str(due.phase)
         seconds = self.deadlines.of(due.phase)
         if isinstance(due, Rcpt):

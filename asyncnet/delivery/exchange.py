@@ -15,7 +15,7 @@ from asyncnet.delivery.errors import ConnectFailed, ConnectionLost, LookupFailed
 from asyncnet.delivery.handover import BeforeDot, Handover, Progress
 from asyncnet.delivery.pipeline import Pipeline
 from asyncnet.delivery.tls import TlsFacts, check_pins, tls_context
-from asyncnet.delivery.trace import Narrator, Trace
+from asyncnet.delivery.trace import Mask, Narrator, Trace
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.envelope import Envelope, TlsMode
 from asyncnet.mail.letter import Content
@@ -118,6 +118,7 @@ class Exchange:
         self.tls = None
         self.tls_facts = None
         self._target = target
+        self._mask = Mask([target.login.password]) if target.login is not None else None
         self._dialogue = dialogue
         self._pipeline: Pipeline | None = None  # once the talk is open
 
@@ -223,7 +224,16 @@ class Exchange:
             except BaseException:
                 await handover.mark.abandon()
                 raise
-        return handover.replies()
+        return tuple(map(self._struck, handover.replies()))
+
+    def _struck(self, it: RecipientReply) -> RecipientReply:
+        """The same without our password: replies end up in results, and some servers repeat it."""
+        if self._mask is None:
+            return it
+        if it.reply is None:
+            return it._replace(detail=self._mask.strike(it.detail))
+        lines = tuple(map(self._mask.strike, it.reply.lines))
+        return it if lines == it.reply.lines else it._replace(reply=Reply(it.reply.code, lines))
 
     async def close(self) -> None:
         """Say QUIT where that is still possible, wait for nobody, close."""

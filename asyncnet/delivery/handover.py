@@ -85,7 +85,7 @@ class Handover:
         self.alone = alone
         self.group: tuple[Command, ...] = ()  # the commands of the write that is answered now
         self.answered = 0  # of them
-        self.joined = False  # they went behind another message's content
+        self.joined = False  # they went behind another message that is not answered
         self.end_left = False  # the end of the content may be on its way
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.transaction = Transaction(

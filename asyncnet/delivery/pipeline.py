@@ -48,7 +48,9 @@ class Pipeline:
         self._rset = rset
         self._open_window = 1  # of _window; doubled by what goes well
         self._clean = 0  # messages in a row that went well
+        self._proven = False  # a message behind another's chunk was answered
         self._refusals = 0
+        self._rset_taken = False  # it was answered 2yz on this talk, and may be relied on unseen
         self._waiting: deque[Handover] = deque()
         self._under_way: deque[Handover] = deque()
         self._driver: asyncio.Task[None] | None = None
@@ -240,6 +242,9 @@ class Pipeline:
         """Those to be begun now: one at least if any may be, and else no more than one write."""
         batch: list[Handover] = []
         octets = 0
+        if self._under_way and not self._proven:
+            # Who throws away what stands behind a chunk would answer the next one in its place.
+            return batch
         while (
             self._waiting
             and len(self._under_way) < self._open_window
@@ -253,22 +258,32 @@ class Pipeline:
     async def _say_chunks(self, batch: list[Handover]) -> None:
         state = self._dialogue.session.state
         afresh = state is State.TRANSACTION or len(self._under_way) > len(batch)
+        afresh = afresh or (self._window > 1 and not self._rset_taken)
+        if self._dialogue.session.due is None:
+            self._dialogue.rest()  # the time that the marks need is not the server's
         for handover in batch:
             handover.mark.begin()
-        written: list[bytes] = []
-        for handover in batch:
+        for handover in tuple(batch):
             if handover.mark.begun and (error := await handover.mark.outcome()):
                 self._under_way.remove(handover)
+                batch.remove(handover)
                 handover.fail(error)
-                continue
+        # Before anything of theirs is due: what lies here now answers none of them.
+        self._dialogue.listen()
+        if not self._dialogue.wire.alive and len(self._under_way) > len(batch):
+            # The last answers may lie here still: first those who wait for them.
+            for handover in reversed(batch):
+                self._under_way.remove(handover)
+                self._waiting.appendleft(handover)
+            return
+        self._dialogue.wire.check()
+        written: list[bytes] = []
+        for handover in batch:
             assert handover.block is not None
             group = handover.transaction.chunked(len(handover.block), afresh=afresh)
-            afresh = True
+            handover.joined, afresh = handover is not self._under_way[0], True
             written += (self._compose(handover, group), handover.block)
             self._dialogue.watcher.content(len(handover.block))
-        self._dialogue.listen()
-        self._dialogue.wire.check()
-        for handover in batch:
             handover.end_left = True
         self._dialogue.write(b"".join(written))
         for handover in islice(self._waiting, self._window):
@@ -278,19 +293,22 @@ class Pipeline:
         """All replies to a message that was sent in one write."""
         await self._hear_group(handover)
         self._end(handover)
+        self._proven = self._proven or handover.joined
         if handover.progress is not None:
             handover.progress(handover.content.octets)
         state = self._dialogue.session.state
         if state is State.READY and not handover.transaction.refused:
             self._clean += 1
-            if self._clean >= self._open_window and self._refusals < MAX_REFUSALS:
+            may_open = self._rset_taken and self._refusals < MAX_REFUSALS
+            if self._clean >= self._open_window and may_open:
                 self._open_window, self._clean = min(2 * self._open_window, self._window), 0
         else:
             self._refusals += 1
             self._open_window, self._clean = 1, 0
         if state is State.TRANSACTION and not self._under_way:
             # RSET goes along with the next one: Exim hangs up on those who say it too often.
-            if not (self._rset and self._waiting and self._chunkable(self._waiting[0])):
+            next_says_it = self._waiting and self._chunkable(self._waiting[0])
+            if not (self._rset_taken and next_says_it):
                 await self._undo()
 
     # What all have in common.
@@ -313,6 +331,7 @@ class Pipeline:
             if replies := self._dialogue.answers_if_hoped(len(handover.group)):
                 handover.answered = len(replies)
                 transaction.receive_hoped(replies)
+                self._rset_taken = self._rset_taken or isinstance(handover.group[0], Rset)
                 return
         for command in handover.group:
             answer = self._dialogue.answer_here()
@@ -320,6 +339,8 @@ class Pipeline:
                 answer = await self._dialogue.answer(len(transaction.replies))
             handover.answered += 1
             over, reply = session.state is State.OVER, answer.reply
+            if isinstance(command, Rset):
+                self._rset_taken = reply.positive
             if over and handover.end_left and reply.code != SERVICE_CLOSING:
                 raise BrokenPeer(f"the server answered {command.verb} by {reply}")
             transaction.receive(answer)
@@ -338,6 +359,7 @@ class Pipeline:
         reply = (await self._dialogue.answer()).reply
         if self._dialogue.session.state is not State.READY:
             raise ConnectionLost(f"a transaction stays open: RSET was answered by {reply}")
+        self._rset_taken = True
 
     def _end(self, handover: Handover) -> None:
         self._under_way.remove(handover)

@@ -187,8 +187,9 @@ class Transaction:
         """Note the reply to one of the commands."""
         command, reply = answer
         positive = 200 <= reply.code <= 299
-        if reply.code in (500, 502, 503) and not self.hopeless:  # else it is the right answer
-            self.puzzled = True
+        # To who is refused already it is the right answer.
+        lost_thread = reply.code in (500, 502, 503) and not self.hopeless
+        self.puzzled = self.puzzled or lost_thread
         kind = type(command)
         if kind is Rcpt:
             position = self._positions[self._answered]
@@ -196,7 +197,9 @@ class Transaction:
             if not positive and self.replies[position] is None:
                 self.replies[position] = RecipientReply(Phase.RCPT, reply)
         elif kind is Bdat:
-            self.settle(RecipientReply(Phase.DOT, reply))
+            # A BDAT that is unknown, or out of its place, is no word about the content: by DATA,
+            # on another talk, it may be welcome.
+            self.settle(RecipientReply(Phase.DATA if lost_thread else Phase.DOT, reply))
         elif kind is Data:
             self.content_wanted = reply.code == START_MAIL_INPUT
             if not self.content_wanted:

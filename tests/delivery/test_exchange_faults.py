@@ -16,16 +16,18 @@ import pytest
 import uvloop
 
 from asyncnet.delivery.exchange import Exchange, ExchangeFailed, Login, Target
-from asyncnet.delivery.wire import Deadlines
+from asyncnet.delivery.wire import MAX_UNREAD_OCTETS, Deadlines
 from asyncnet.mail.envelope import Envelope, TlsMode
 from asyncnet.mail.letter import ContentError, Octets
 from asyncnet.mail.verdict import Phase
+from asyncnet.smtp.command import Rset
 from asyncnet.smtp.transaction import RecipientReply
 from tests.support.certificates import NAME, Certificates, certificates
 from tests.support.smtp_server import (
     CAPABILITIES,
     Drip,
     HangUp,
+    Later,
     Reset,
     Say,
     Script,
@@ -384,7 +386,7 @@ TRANSACTIONS = {
         {"content": Say(b"554 5.7.1 no\r\n")}, (DOT, 554, False), usable=True, contents=1
     ),
     "421 to the dot": Spoilt({"content": HangUp(b"421 bye\r\n")}, (DOT, 421, False), contents=1),
-    "354 to the dot": Spoilt({"content": Say(b"354 more\r\n")}, (DOT, 354, False), contents=1),
+    "354 to the dot": Spoilt({"content": Say(b"354 more\r\n")}, (DOT, None, True), contents=1),
     "hangs up after its last reply": Spoilt({"content": HangUp(OK)}, (DOT, 250, False), contents=1),
     "junk behind its last reply": Spoilt(
         {"content": Say(OK + b"\xff\xfejunk\r\n")}, (DOT, 250, False), contents=1
@@ -409,7 +411,8 @@ async def hand_over(name: str) -> None:
     capabilities = SERIAL if deed.serial else CAPABILITIES
     async with ScriptedServer(deed.script, capabilities=capabilities) as server:
         async with talk_with(server, deed.late, rset=deed.rset) as exchange:
-            first, second = await exchange.transact(ENVELOPE, deed.content, nothing)
+            sent = [0]
+            first, second = await exchange.transact(ENVELOPE, deed.content, nothing, sent.append)
             for _ in range(3):  # what came behind the last reply may be a turn late
                 await asyncio.sleep(0)
             usable = exchange.usable
@@ -418,6 +421,8 @@ async def hand_over(name: str) -> None:
     if "hangs up after" not in name:  # whether that end is here already nobody can say
         assert usable is deed.usable
     assert len(server.heard.contents) == deed.contents
+    if "within the content" in name:
+        assert sent[-1] < deed.content.octets, "it was sent to the end all the same"
     if deed.contents and DOT not in (first.phase, second.phase):
         assert server.heard.contents == [b""], "content was sent although nobody was accepted"
 
@@ -451,10 +456,12 @@ async def test_junk_after_quit_changes_nothing() -> None:
         HangUp(b"250 mx\r\n421 idle for too long\r\n"),
         Say(b"250 mx\r\n250 psst\r\n"),
         Say(b"250 mx\r\n250-ps"),
+        Later(b"250 mx\r\n", b"250 psst\r\n"),
+        Later(b"250 mx\r\n", b"2"),
     ],
 )
 async def test_a_talk_that_ends_or_is_disturbed_while_idle_is_not_usable(
-    deed: HangUp | Say,
+    deed: HangUp | Say | Later,
 ) -> None:
     async with ScriptedServer({"EHLO": deed}) as server, talk_with(server) as exchange:
         async with asyncio.timeout(5):
@@ -476,6 +483,112 @@ async def test_a_deaf_server_that_cannot_have_got_the_dot_leaves_no_doubt() -> N
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             replies = await exchange.transact(ENVELOPE, content, nothing)
     assert [seen(reply) for reply in replies] == [(DOT, None, False)] * 2
+
+
+async def test_of_a_window_that_a_deaf_server_got_in_part_all_but_the_last_are_in_doubt() -> None:
+    """The second is small and may be there; of the third, the end never left this machine."""
+    script = {"BDAT": StopReading(b"250 ok\r\n")}
+    offer = (*CAPABILITIES, "CHUNKING")
+    large = Octets((b"x" * 76 + b"\r\n") * 700)
+    async with ScriptedServer(script, capabilities=offer, receive_octets=4096) as server:
+        async with talk_with(server, "mail_s", window=4) as exchange:
+            transport = exchange._dialogue.wire._open_transport()
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            letters = (LETTER, LETTER, large)
+            sending = (exchange.transact(ENVELOPE, letter, nothing) for letter in letters)
+            first, second, third = await asyncio.gather(*sending)
+    assert [seen(reply) for reply in first] == [(DOT, 250, False)] * 2
+    assert [seen(reply) for reply in second] == [(DOT, None, True)] * 2
+    assert [seen(reply) for reply in third] == [(DOT, None, False)] * 2
+
+
+@pytest.mark.parametrize("verb", ["DATA", "BDAT"])
+async def test_503_where_everybody_was_refused_is_no_reason_to_go_slow(verb: str) -> None:
+    """Exim says so to DATA without recipients; the plan is none the worse for it."""
+    offer = (*CAPABILITIES, *(["CHUNKING"] if verb == "BDAT" else []))
+    script = {"RCPT": Say(b"550 5.1.1 no\r\n"), verb: Say(b"503 5.5.1 RCPT first\r\n")}
+    async with ScriptedServer(script, capabilities=offer) as server:
+        async with talk_with(server) as exchange:
+            replies = await exchange.transact(ENVELOPE, LETTER, nothing)
+            assert [seen(reply) for reply in replies] == [(R, 550, False)] * 2
+            assert exchange.tripped is None
+
+
+async def test_a_look_at_the_wire_leaves_alone_what_is_due() -> None:
+    async with ScriptedServer() as server, talk_with(server) as exchange:
+        dialogue = exchange._dialogue
+        dialogue.say((Rset(), Rset()))
+        async with asyncio.timeout(5):
+            while not dialogue.wire.pending:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        dialogue.listen()
+        assert [(await dialogue.answer()).command for _ in range(2)] == [Rset(), Rset()]
+
+
+async def test_a_flood_that_nobody_asked_for_is_cut_off() -> None:
+    """No message is under way, nobody reads: what lies here stays bounded."""
+    script = {"EHLO": Later(b"250 mx\r\n", b"250 psst\r\n" * 200_000)}
+    async with ScriptedServer(script) as server, talk_with(server) as exchange:
+        wire = exchange._dialogue.wire
+        await asyncio.wait_for(server.ended.wait(), 10)
+        assert not wire.alive
+        assert MAX_UNREAD_OCTETS < wire._arrived_octets <= MAX_UNREAD_OCTETS + 256 * 1024
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_answers_that_come_while_a_mark_is_made_reach_those_they_are_for(ends: bool) -> None:
+    """Of two under way one is answered, and the mark of a third takes its time meanwhile.
+
+    ends: the server hangs up behind its last answer, which counts all the same.
+    """
+    offer = (*CAPABILITIES, "CHUNKING")
+    last = HangUp(b"554 5.7.1 no\r\n") if ends else Say(b"554 5.7.1 no\r\n")
+    script: Script = {"RSET": [None, Slow(), None], "BDAT": [None] * 4 + [last, None]}
+    async with ScriptedServer(script, capabilities=offer) as server:
+        async with talk_with(server, window=2) as exchange:
+            wire = exchange._dialogue.wire
+
+            async def answered() -> None:
+                async with asyncio.timeout(5):
+                    while server.heard.verbs().count("BDAT") < 5:  # noqa: ASYNC110
+                        await asyncio.sleep(0)
+                    while not wire.pending or (ends and wire.alive):  # noqa: ASYNC110
+                        await asyncio.sleep(0)
+
+            # One alone, two in one write; then two more, and the sixth behind the first of them.
+            marks = (*[nothing] * 5, answered)
+            sending = (exchange.transact(ENVELOPE, LETTER, mark) for mark in marks)
+            replies = await asyncio.gather(*sending)
+    expected = [(DOT, code, False) for code in (250, 250, 250, 250, 554)]
+    assert [seen(first) for first, _ in replies[:5]] == expected
+    assert seen(replies[5][0]) == ((M, None, False) if ends else (DOT, 250, False))
+
+
+async def test_the_time_that_a_mark_takes_is_not_the_servers() -> None:
+    async def slow() -> None:
+        await asyncio.sleep(3 * LATE_S)
+
+    offer = (*CAPABILITIES, "CHUNKING")
+    async with ScriptedServer({"MAIL": Slow()}, capabilities=offer) as server:
+        async with talk_with(server, "mail_s") as exchange:
+            assert (await exchange.transact(ENVELOPE, LETTER, nothing))[0].reply
+            sending = (exchange.transact(ENVELOPE, LETTER, mark) for mark in (nothing, slow))
+            for reply, _ in await asyncio.gather(*sending):
+                assert seen(reply) == (DOT, 250, False)
+
+
+async def test_closing_in_the_middle_says_nothing_more() -> None:
+    async with ScriptedServer({"MAIL": Silence()}, capabilities=SERIAL) as server:
+        async with talk_with(server) as exchange:
+            sending = asyncio.create_task(exchange.transact(ENVELOPE, LETTER, nothing))
+            async with asyncio.timeout(5):
+                while "MAIL" not in server.heard.verbs():  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            await exchange.close()
+            assert [seen(reply) for reply in await sending] == [(M, None, False)] * 2
+        await asyncio.wait_for(server.ended.wait(), 5)
+    assert "QUIT" not in server.heard.lines
 
 
 async def test_the_recipients_have_one_deadline_together() -> None:

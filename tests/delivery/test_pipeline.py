@@ -199,6 +199,33 @@ async def test_a_confused_server_never_gets_a_message_under_anothers_sender() ->
     ]
 
 
+async def test_no_window_opens_at_a_server_that_refuses_rset(writes: list[bytes]) -> None:
+    """Behind a refused message it would be the one protection against another's sender."""
+    script: Script = {"RSET": Say(b"502 5.5.1 no RSET here\r\n")}
+    async with (
+        ScriptedServer(script, capabilities=CHUNKING) as server,
+        talk(server, window=4) as exchange,
+    ):
+        del writes[:]
+        assert await send_all(exchange, *range(9)) == [ACCEPTED] * 9
+        assert [verbs(it).count("BDAT") for it in writes] == [1] * 9
+
+
+async def test_a_password_that_the_server_repeats_comes_into_no_reply() -> None:
+    password = "made-up-for-this-test"
+    script: Script = {"BDAT": Say(f"250 2.0.0 queued, {password} it was\r\n".encode())}
+    server = ScriptedServer(script, capabilities=(*CHUNKING, "AUTH PLAIN"))
+    async with server:
+        login = Login("anna@example.org", password)
+        exchange = await Exchange.connect(Target("127.0.0.1", server.port, "none", login))
+        (reply,) = await exchange.transact(envelope(1), letter(1))
+        await exchange.close()
+    assert seen([reply]) == ACCEPTED
+    assert reply.reply is not None
+    assert reply.reply.text == "queued, ******** it was"
+    assert password not in repr(reply) + repr(reply.reply.raw)
+
+
 async def test_after_many_refusals_the_window_stays_closed(writes: list[bytes]) -> None:
     server = ScriptedServer(capabilities=CHUNKING, refuse=nobody)
     async with server, talk(server, window=4) as exchange:

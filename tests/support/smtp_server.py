@@ -166,7 +166,8 @@ class ScriptedServer:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> "ScriptedServer":
-        listener = socket.socket()
+        # asyncio spares us Nagle's delay only where the protocol stands there.
+        listener = socket.socket(proto=socket.IPPROTO_TCP)
         if self._receive_octets is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_octets)
         listener.bind(("127.0.0.1", 0))
@@ -276,15 +277,15 @@ class _Talk:
     async def _on_auth(self, line: str) -> None:
         words = line.split(" ")
         if words[1] == "LOGIN":
-            await self._ask(b"User Name\0")
-            await self._ask(b"Password\0")
-        elif len(words) < 3:
-            await self._ask(b"")
+            questions = [b"User Name\0", b"Password\0"]
+        else:
+            questions = [b""] if len(words) < 3 else []
+        for question in questions:
+            usual = b"334 " + base64.b64encode(question) + b"\r\n"
+            if not (await self._do("response", usual)).startswith(b"334"):
+                return
+            self._heard.lines.append(await self._line())
         await self._do("AUTH", b"235 2.7.0 welcome\r\n")
-
-    async def _ask(self, challenge: bytes) -> None:
-        await self._do("response", b"334 " + base64.b64encode(challenge) + b"\r\n")
-        self._heard.lines.append(await self._line())
 
     async def _on_mail(self, line: str) -> None:
         if self._sender is not None and not self._server.confused:
@@ -324,7 +325,7 @@ class _Talk:
         self._heard.contents.append(bytes(content[2 : end + 2]))
         self._heard.lines.append(".")
         await self._judge_content(b"250 2.0.0 queued as 4F2\r\n", "content")
-        self._sender = None
+        self._sender, self._accepted = None, []
 
     async def _on_bdat(self, line: str) -> None:
         octets = int(line.split(" ")[1])
@@ -335,7 +336,7 @@ class _Talk:
         if self._sender is None or not self._accepted:
             await self._do("BDAT", b"503 5.5.1 nobody to take it\r\n")
         elif await self._judge_content(b"250 2.0.0 queued as 4F2\r\n", "BDAT"):
-            self._sender = None
+            self._sender, self._accepted = None, []
 
     async def _judge_content(self, usual: bytes, verb: str) -> bool:
         sender, content = self._sender or "", self._heard.contents[-1]
@@ -423,6 +424,8 @@ class _Talk:
             return
         step = self._server.morsel_octets or len(octets) or 1
         for start in range(0, len(octets), step):
+            if self._writer.transport.is_closing():  # uvloop minds
+                raise _Gone
             self._writer.write(octets[start : start + step])
             if step < len(octets):
                 await asyncio.sleep(0)
