@@ -82,12 +82,14 @@ class Dialogue:
             self.session.receive_data(await self.wire.read())
         return answer
 
+    def begin_stages(self) -> None:
+        """What is answered next is another message: its stages have their own time."""
+        self._stage = None
+
     async def listen_for_answers(self) -> None:
-        """Return when something is here of what is due.  Raises as answer() does."""
-        self._stage = None  # another message's, of the same name, is over
-        if not self.session.pending:
-            self._expect(1)
-            self.session.receive_data(await self.wire.read())
+        """Return when something more is here of what is due.  Raises as answer() does."""
+        self._expect(1)
+        self.session.receive_data(await self.wire.read())
 
     def answers_if_hoped(self, count: int) -> Sequence[Reply] | None:
         """Session.next_if_hoped(), where nobody watches."""

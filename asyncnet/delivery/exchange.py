@@ -217,19 +217,21 @@ class Exchange:
             return (trouble,) * len(envelope.recipients)
         handover = Handover(envelope, content, capabilities, before_dot, progress, alone=alone)
         if not handover.transaction.hopeless:
+            self._pipeline.carry(handover)
             try:
-                await self._pipeline.carry(handover)
+                await handover.done
                 if handover.mark.begun and (error := await handover.mark.outcome()):
                     raise error
             except BaseException:
+                self._pipeline.leave(handover)
                 await handover.mark.abandon()
                 raise
-        return tuple(map(self._struck, handover.replies()))
+        replies = handover.replies()
+        return replies if self._mask is None else tuple(map(self._struck, replies))
 
     def _struck(self, it: RecipientReply) -> RecipientReply:
         """The same without our password: replies end up in results, and some servers repeat it."""
-        if self._mask is None:
-            return it
+        assert self._mask is not None
         if it.reply is None:
             return it._replace(detail=self._mask.strike(it.detail))
         lines = tuple(map(self._mask.strike, it.reply.lines))

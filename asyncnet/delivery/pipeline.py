@@ -71,23 +71,18 @@ class Pipeline:
         depth = 1 if self.plan is Plan.SERIAL else 2 * self._window + 1
         return max(0, depth - self.load)
 
-    async def carry(self, handover: Handover) -> None:
-        """Hand a message over; its replies are there then.
-
-        Raises ContentError, or what its mark raised.  Cancelled, a message that is not begun is
-        left out, and of one that is the talk is cut.
-        """
+    def carry(self, handover: Handover) -> None:
+        """Take a message, to be handed over in its turn; then its done is resolved."""
         self._waiting.append(handover)
         if self._driver is None:
             self._driver = self._loop.create_task(self._drive())
-        try:
-            await handover.done
-        except asyncio.CancelledError:
-            if handover in self._waiting:
-                self._waiting.remove(handover)
-            else:
-                self._dialogue.wire.abort()
-            raise
+
+    def leave(self, handover: Handover) -> None:
+        """Its caller was cancelled: left out where it is not begun; else the talk is cut."""
+        if handover in self._waiting:
+            self._waiting.remove(handover)
+        elif handover in self._under_way:
+            self._dialogue.wire.abort()
 
     async def _drive(self) -> None:
         ask_first = self._loop.time() - self._rested_at_s > ASK_FIRST_S
@@ -327,7 +322,9 @@ class Pipeline:
         """The replies to a message's commands.  Raises ConnectionLost when the talk ends so."""
         transaction, session = handover.transaction, self._dialogue.session
         if len(handover.group) > 1:
-            await self._dialogue.listen_for_answers()
+            self._dialogue.begin_stages()
+            if not session.pending:
+                await self._dialogue.listen_for_answers()
             if replies := self._dialogue.answers_if_hoped(len(handover.group)):
                 handover.answered = len(replies)
                 transaction.receive_hoped(replies)

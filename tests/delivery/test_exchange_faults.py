@@ -544,7 +544,7 @@ async def test_answers_that_come_while_a_mark_is_made_reach_those_they_are_for(e
     """
     offer = (*CAPABILITIES, "CHUNKING")
     last = HangUp(b"554 5.7.1 no\r\n") if ends else Say(b"554 5.7.1 no\r\n")
-    script: Script = {"RSET": [None, Slow(), None], "BDAT": [None] * 4 + [last, None]}
+    script: Script = {"RSET": [None, None, Slow(), None], "BDAT": [None] * 4 + [last, None]}
     async with ScriptedServer(script, capabilities=offer) as server:
         async with talk_with(server, window=2) as exchange:
             wire = exchange._dialogue.wire
