@@ -36,6 +36,8 @@ PURE = [
     "delivery/judgement.py",
     "delivery/schedule.py",
     "delivery/standing.py",
+    "delivery/window.py",
+    "delivery/checkup/refusals.py",
     "control/protocol.py",
 ]
 IMPURE_MODULES = {"asyncio", "socket", "ssl", "time", "random", "logging", "structlog", "uvloop"}

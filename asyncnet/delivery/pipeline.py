@@ -15,6 +15,7 @@ from itertools import islice
 from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed
 from asyncnet.delivery.handover import Handover, check_length
+from asyncnet.delivery.window import Window
 from asyncnet.mail.letter import BLOCK_OCTETS, ContentError
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.command import Dot, Rset
@@ -26,9 +27,6 @@ from asyncnet.smtp.transaction import Group, Plan, RecipientReply, Transparency
 # pause the envelope is answered before the content leaves, or a message that nobody has got
 # would be in doubt.
 ASK_FIRST_S = 1.0
-# Behind a refused message RSET is needed, and Exim hangs up at the tenth that it holds for
-# needless: with a window, that would leave other messages in doubt.
-MAX_REFUSALS = 8
 NEAR_SIZE = 0.9  # of the server's SIZE: may well be refused, so the envelope goes first
 
 _DOT = Dot()
@@ -44,13 +42,8 @@ class Pipeline:
         self.plan = plan
         self.tripped = False  # the plan seems to be too much for this server
         self._dialogue = dialogue
-        self._window = window if plan is Plan.CHUNKED and rset else 1
+        self._window = Window(window if plan is Plan.CHUNKED and rset else 1)
         self._rset = rset
-        self._open_window = 1  # of _window; doubled by what goes well
-        self._clean = 0  # messages in a row that went well
-        self._proven = False  # a message behind another's chunk was answered
-        self._refusals = 0
-        self._rset_taken = False  # it was answered 2yz on this talk, and may be relied on unseen
         self._waiting: deque[Handover] = deque()
         self._under_way: deque[Handover] = deque()
         self._driver: asyncio.Task[None] | None = None
@@ -68,7 +61,7 @@ class Pipeline:
         if any(handover.block is None for handover in (*self._under_way, *self._waiting)):
             return 0
         # A window under way, another whose marks are being made, and one that comes.
-        depth = 1 if self.plan is Plan.SERIAL else 2 * self._window + 1
+        depth = 1 if self.plan is Plan.SERIAL else 2 * self._window.most + 1
         return max(0, depth - self.load)
 
     def carry(self, handover: Handover) -> None:
@@ -93,8 +86,10 @@ class Pipeline:
             while self._waiting:
                 if self._chunkable(self._waiting[0]) and not ask_first:
                     await self._send_chunks()
-                else:
-                    await self._send_contents()
+                    continue
+                if self._dialogue.session.state is State.TRANSACTION:
+                    await self._undo()  # it was left to the RSET of a chunk that did not come
+                await self._send_contents()
                 ask_first = False
         except (ConnectionLost, BrokenPeer) as error:
             self._give_up(error)
@@ -237,12 +232,11 @@ class Pipeline:
         """Those to be begun now: one at least if any may be, and else no more than one write."""
         batch: list[Handover] = []
         octets = 0
-        if self._under_way and not self._proven:
-            # Who throws away what stands behind a chunk would answer the next one in its place.
+        if self._under_way and not self._window.slides:
             return batch
         while (
             self._waiting
-            and len(self._under_way) < self._open_window
+            and len(self._under_way) < self._window.open
             and self._chunkable(self._waiting[0])
             and (not batch or octets + self._waiting[0].content.octets <= BLOCK_OCTETS)
         ):
@@ -253,7 +247,7 @@ class Pipeline:
     async def _say_chunks(self, batch: list[Handover]) -> None:
         state = self._dialogue.session.state
         afresh = state is State.TRANSACTION or len(self._under_way) > len(batch)
-        afresh = afresh or (self._window > 1 and not self._rset_taken)
+        afresh = afresh or (self._window.most > 1 and not self._window.rset_taken)
         if self._dialogue.session.due is None:
             self._dialogue.rest()  # the time that the marks need is not the server's
         for handover in batch:
@@ -281,29 +275,25 @@ class Pipeline:
             self._dialogue.watcher.content(len(handover.block))
             handover.end_left = True
         self._dialogue.write(b"".join(written))
-        for handover in islice(self._waiting, self._window):
+        for handover in islice(self._waiting, self._window.most):
             handover.mark.begin()  # its turn is next
 
     async def _hear_chunk(self, handover: Handover) -> None:
         """All replies to a message that was sent in one write."""
         await self._hear_group(handover)
         self._end(handover)
-        self._proven = self._proven or handover.joined
+        self._window.slides = self._window.slides or handover.joined
         if handover.progress is not None:
             handover.progress(handover.content.octets)
         state = self._dialogue.session.state
         if state is State.READY and not handover.transaction.refused:
-            self._clean += 1
-            may_open = self._rset_taken and self._refusals < MAX_REFUSALS
-            if self._clean >= self._open_window and may_open:
-                self._open_window, self._clean = min(2 * self._open_window, self._window), 0
+            self._window.went_well()
         else:
-            self._refusals += 1
-            self._open_window, self._clean = 1, 0
+            self._window.was_refused()
         if state is State.TRANSACTION and not self._under_way:
             # RSET goes along with the next one: Exim hangs up on those who say it too often.
             next_says_it = self._waiting and self._chunkable(self._waiting[0])
-            if not (self._rset_taken and next_says_it):
+            if not (self._window.rset_taken and next_says_it):
                 await self._undo()
 
     # What all have in common.
@@ -328,7 +318,8 @@ class Pipeline:
             if replies := self._dialogue.answers_if_hoped(len(handover.group)):
                 handover.answered = len(replies)
                 transaction.receive_hoped(replies)
-                self._rset_taken = self._rset_taken or isinstance(handover.group[0], Rset)
+                if isinstance(handover.group[0], Rset):
+                    self._window.rset_taken = True
                 return
         for command in handover.group:
             answer = self._dialogue.answer_here()
@@ -337,7 +328,7 @@ class Pipeline:
             handover.answered += 1
             over, reply = session.state is State.OVER, answer.reply
             if isinstance(command, Rset):
-                self._rset_taken = reply.positive
+                self._window.rset_taken = reply.positive
             if over and handover.end_left and reply.code != SERVICE_CLOSING:
                 raise BrokenPeer(f"the server answered {command.verb} by {reply}")
             transaction.receive(answer)
@@ -356,7 +347,7 @@ class Pipeline:
         reply = (await self._dialogue.answer()).reply
         if self._dialogue.session.state is not State.READY:
             raise ConnectionLost(f"a transaction stays open: RSET was answered by {reply}")
-        self._rset_taken = True
+        self._window.rset_taken = True
 
     def _end(self, handover: Handover) -> None:
         self._under_way.remove(handover)

@@ -13,7 +13,8 @@ import pytest
 
 from asyncnet.delivery.exchange import Exchange, Login, Target
 from asyncnet.delivery.handover import SMALL_OCTETS
-from asyncnet.delivery.pipeline import ASK_FIRST_S, MAX_REFUSALS
+from asyncnet.delivery.pipeline import ASK_FIRST_S
+from asyncnet.delivery.window import MAX_REFUSALS
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.envelope import Envelope
 from asyncnet.mail.letter import ContentError, Octets
