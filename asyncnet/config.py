@@ -174,6 +174,20 @@ def _ip_address(value: str) -> str:
     return address
 
 
+def _queue_url(value: str) -> str:
+    """Not shown in any error: there may be a password in it."""
+    if re.match(r"sqlite:.", value):
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("postgresql", "postgres") and value.isprintable()
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError('a queue is written as "sqlite:FILE" or "postgresql://HOST/DATABASE"')
+    return value
+
+
 def _https(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -222,13 +236,16 @@ class SpoolSettings(Section):
     settle: Duration = 2.0
     grace: Duration = 30.0
     scan: Duration = 2.0
+    keep_sent: Duration | None = None  # None: for ever
+    keep_failed: Duration | None = None
+    min_free: Size = 50_000_000  # on the spool's disk; nothing new is taken below
     max_message: Size = 200_000_000
 
 
 class QueueSettings(Section):
     """The store and the retry schedule."""
 
-    url: str | None = Field(None, pattern=r"^sqlite:.+")
+    url: Annotated[str, AfterValidator(_queue_url)] | None = Field(None, repr=False)
     retry: tuple[Duration, ...] = Field(
         (0.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0, 14400.0), min_length=1
     )
@@ -236,6 +253,11 @@ class QueueSettings(Section):
     jitter: float = Field(0.2, ge=0.0, le=0.9)
     on_doubt: Literal["retry", "hold", "fail"] = "retry"
     dedup_window: Duration = 604_800.0
+
+    @property
+    def server(self) -> str | None:
+        """The URL of the PostgreSQL database; None where a file holds the queue."""
+        return None if self.url is None or self.url.startswith("sqlite:") else self.url
 
 
 class SecretSource(Section):
@@ -357,8 +379,11 @@ class Settings(Section):
 
     @property
     def database(self) -> Path:
-        """The SQLite file: as configured, else beside the spool's folders."""
-        if self.queue.url is None:
+        """The SQLite file: as configured, else beside the spool's folders.
+
+        Where queue.server holds the queue, there is none.
+        """
+        if self.queue.url is None or self.queue.server is not None:
             return self.spool.dir / "queue.db"
         return Path(self.queue.url.removeprefix("sqlite:"))
 
@@ -443,8 +468,21 @@ def _check_values(settings: Settings, path: Path | None, where: str, text: str) 
         for keys, source in account.secret_sources()
         if source.value is not None
     ]
+    if settings.queue.server is not None and _has_password(settings.queue.server):
+        problems.append(
+            f"{where}, line {_line_of(('queue', 'url'), text)}: [queue] url: the file can be read "
+            f"by others; chmod 600 {where}, or leave the password to $PGPASSWORD or ~/.pgpass"
+        )
     if problems:
         raise ConfigError(problems)
+
+
+def _has_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.password is not None or "password=" in parts.query
+    except ValueError:
+        return True
 
 
 def _override(raw: dict[str, Any], environment: Mapping[str, str]) -> dict[tuple[str, ...], str]:

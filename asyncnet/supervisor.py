@@ -22,16 +22,18 @@ import structlog
 from asyncnet.config import Settings
 from asyncnet.control.accounts import AccountVerbs
 from asyncnet.control.listener import ControlListener
+from asyncnet.control.queue import QueueVerbs
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.agent import DeliveryAgent
-from asyncnet.mailqueue.sqlite import SqliteStore
-from asyncnet.mailqueue.store import Store, StoreError
+from asyncnet.mailqueue.opening import make_store
+from asyncnet.mailqueue.store import Store, StoreAway, StoreError
 from asyncnet.providers.builtin import catalogue
 from asyncnet.providers.presets import Catalogue
 from asyncnet.spool.errors import SpoolError
 from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.intake import Intake
 from asyncnet.spool.reporter import Reporter
+from asyncnet.spool.retention import Retention
 from asyncnet.web.listener import HttpListener
 
 STOP_GRACE_S = 5.0
@@ -48,7 +50,9 @@ class StartError(Exception):
 
 
 class PlaceTaken(StartError):
-    """Somebody else holds a port or the spool: the settings are right, the moment is not."""
+    """Somebody else holds a port or the spool, or the database is away: the settings are right,
+    the moment is not.
+    """
 
 
 class Part(StrEnum):
@@ -88,7 +92,7 @@ class Daemon:
         self.settings = settings
         self._parts = parts
         self._providers = providers or catalogue()
-        self._make_store = make_store or _sqlite_store
+        self._make_store = make_store or self._store_of
         self._on_step = on_step
         self._open = AsyncExitStack()
         self._services: dict[asyncio.Task[None], Stop] = {}
@@ -96,6 +100,7 @@ class Daemon:
         self._folder: SpoolFolder | None = None
         self._control: ControlListener | None = None
         self._book: AccountBook | None = None
+        self._agent: DeliveryAgent | None = None
         self.http: HttpListener | None = None
 
     async def start(self) -> None:
@@ -111,7 +116,7 @@ class Daemon:
             raise
 
     async def _start_in_order(self) -> None:
-        if self._parts != {Part.WEB}:
+        if self._needs_spool:
             self._take_spool()
         if Part.WEB in self._parts:
             self.http = HttpListener(self.settings.http)
@@ -122,6 +127,15 @@ class Daemon:
             await self._start_mail()
             await self._start_control()
         self._log_ready()
+
+    @property
+    def _needs_spool(self) -> bool:
+        """Whether jobs are taken here, or the queue itself lies here.
+
+        Who only delivers what a database holds leaves the spool to the one who takes jobs.
+        """
+        mail = self._parts != {Part.WEB}
+        return mail and (Part.INTAKE in self._parts or self.settings.queue.server is None)
 
     def _take_spool(self) -> None:
         folder = SpoolFolder(self.settings.spool.dir)
@@ -137,13 +151,20 @@ class Daemon:
         self._folder = folder
 
     async def _open_store(self) -> None:
-        store = self._make_store(self.settings)
         try:
+            store = self._make_store(self.settings)
             await store.open(time.time())
+        except StoreAway as error:
+            raise PlaceTaken(str(error)) from error
         except StoreError as error:
             raise StartError(str(error)) from error
         self._open.push_async_callback(store.close)
         self._store = store
+
+    def _store_of(self, settings: Settings) -> Store:
+        takes_jobs = Part.INTAKE in self._parts
+        spool = settings.spool.dir
+        return make_store(settings.queue, settings.database, spool, takes_jobs=takes_jobs)
 
     async def _start_listener(self, listener: HttpListener, key: str) -> None:
         try:
@@ -172,22 +193,25 @@ class Daemon:
     async def _start_mail(self) -> None:
         """Reporting, delivery, intake; they stop in the reverse order."""
         assert self._store is not None
-        assert self._folder is not None
         settings, store, folder = self.settings, self._store, self._folder
         step = self._on_step
         if Part.INTAKE in self._parts:
+            assert folder is not None
             keep_s = settings.queue.dedup_window
             reporter = Reporter(folder, store, keep_s=keep_s, on_step=step)
             self._run(reporter, reporter.stop)
+            retention = Retention(folder, settings.spool)
+            self._run(retention, retention.stop)
         if Part.DELIVERY in self._parts:
             agent = DeliveryAgent(
                 store, settings.account, settings.queue, providers=self._providers
             )
-            self._book = agent.book
+            self._book, self._agent = agent.book, agent
             self._run(agent, partial(agent.stop, STOP_GRACE_S))
         else:
             self._book = AccountBook(store, settings.account, self._providers)
         if Part.INTAKE in self._parts:
+            assert folder is not None
             accounts = settings.account
             intake = Intake(folder, store, settings.spool, settings.queue, accounts, on_step=step)
             self._run(intake, intake.stop)
@@ -196,7 +220,8 @@ class Daemon:
 
     async def _start_control(self) -> None:
         """Let commands ask and act; without the socket all else still works."""
-        assert self._folder is not None
+        if self._folder is None:
+            return  # the one who has the spool answers
         control = ControlListener(self._folder.root)
         try:
             await control.start()
@@ -210,7 +235,10 @@ class Daemon:
     def _hand_out_verbs(self) -> None:
         """All that can be asked at the control socket, over the services as they are now."""
         if self._control is not None and self._book is not None and self._store is not None:
-            self._control.verbs = {**AccountVerbs(self._book, self._store).table()}
+            self._control.verbs = {
+                **AccountVerbs(self._book, self._store).table(),
+                **QueueVerbs(self._store, self.settings.account, self._agent).table(),
+            }
 
     def _run(self, service: Service, stop: Stop) -> None:
         task = asyncio.create_task(service.run(), name=type(service).__name__)
@@ -237,9 +265,9 @@ class Daemon:
         for name in ("http", "sink"):
             if getattr(settings, name) != getattr(self.settings, name):
                 log.warning("setting needs a restart", section=name)
-        if (settings.spool.dir, settings.database) != (
+        if (settings.spool.dir, settings.queue.url) != (
             self.settings.spool.dir,
-            self.settings.database,
+            self.settings.queue.url,
         ):
             log.warning("setting needs a restart", section="spool.dir, queue.url")
         await self._stop_services()
@@ -270,11 +298,3 @@ class Daemon:
         pages = [] if self.http is None else [f"http://{place}" for place in self.http.endpoints]
         pickup = None if self._folder is None else str(self._folder.pickup)
         log.info("ready", pages=pages, pickup=pickup, pid=os.getpid())
-
-
-def _sqlite_store(settings: Settings) -> Store:
-    return SqliteStore(
-        settings.database,
-        settings.spool.dir / "queue",
-        dedup_window_s=settings.queue.dedup_window,
-    )

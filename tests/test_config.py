@@ -1,4 +1,4 @@
-"""The settings of accounts: what is taken, what is refused and in which words."""
+"""The settings: what is taken, what is refused and in which words."""
 
 from pathlib import Path
 from typing import Any
@@ -163,3 +163,31 @@ def test_all_mechanisms_can_be_asked_for(tmp_path: Path) -> None:
     names = ["SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"]
     lines = f'user = "a"\nsecret = {{ env = "S" }}\nauth = {names}'
     assert list(account(lines, tmp_path).auth) == names
+
+
+def test_finished_jobs_are_kept_for_ever_unless_a_time_is_set(tmp_path: Path) -> None:
+    path = tmp_path / "asyncnet.toml"
+    path.write_text("")
+    spool = load(path, {}).spool
+    assert (spool.keep_sent, spool.keep_failed, spool.min_free) == (None, None, 50_000_000)
+    path.write_text('[spool]\nkeep_sent = "7d"\nkeep_failed = "90d"\nmin_free = "0B"\n')
+    spool = load(path, {}).spool
+    assert (spool.keep_sent, spool.keep_failed) == (604_800.0, 7_776_000.0)
+    assert spool.min_free == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("keep_sent = 7", "keep_sent: a duration is a text with a unit"),
+        ('keep_failed = "for ever"', "keep_failed: 'for ever' is no duration"),
+        ('min_free = "5%"', "min_free: '5%' is no size"),
+    ],
+)
+def test_what_is_no_time_or_size_is_told_in_one_line(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "asyncnet.toml"
+    path.write_text(f"[spool]\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{path}, line 2: [spool] {told}")

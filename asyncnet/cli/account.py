@@ -5,7 +5,6 @@ itself, on the store alone, and holds the spool's lock while it writes: never be
 back.
 """
 
-import asyncio
 import json
 import sys
 import time
@@ -19,39 +18,29 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from asyncnet.cli import exit_codes
+from asyncnet.cli import asking, exit_codes
 from asyncnet.cli.exit_codes import CommandFailed
 from asyncnet.cli.printing import console_for_tables, span
 from asyncnet.cli.settings import read_settings
 from asyncnet.config import Settings
 from asyncnet.control.accounts import AccountVerbs, documents
-from asyncnet.control.client import NoDaemon, Unreachable, ask
-from asyncnet.control.protocol import Arguments, ControlError, RefusalKind, Refused
+from asyncnet.control.client import NoDaemon
+from asyncnet.control.protocol import Arguments
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.mailqueue.reader import SqliteReader
-from asyncnet.mailqueue.sqlite import SqliteStore
-from asyncnet.mailqueue.store import AccountState, StoreError
+from asyncnet.mailqueue.store import AccountState, Store, StoreError
 from asyncnet.providers.builtin import catalogue
-from asyncnet.spool.errors import SpoolError
-from asyncnet.spool.folder import SpoolFolder
 
 Document = dict[str, Any]
 
 _COLOURS = {"ok": "green", "throttled": "yellow", "held": "red", "down": "red"}
-_EXIT_CODES = {
-    RefusalKind.USAGE: exit_codes.USAGE,
-    RefusalKind.UNKNOWN: exit_codes.USAGE,
-    RefusalKind.UNAVAILABLE: exit_codes.TEMPFAIL,
-    RefusalKind.VERSION: exit_codes.TEMPFAIL,
-    RefusalKind.FAULT: exit_codes.SOFTWARE,
-}
 
 
 def list_accounts(config: Path | None, *, as_json: bool) -> int:
     """Print all accounts: their state, since and until when, why, and what waits for them."""
     settings = read_settings(config)
     try:
-        found, _ = _answer(settings, "account.list", {})
+        found = asking.answer(settings, "account.list", {})
     except NoDaemon:
         found = _read(settings)
     if as_json:
@@ -95,61 +84,17 @@ def release(names: Sequence[str], config: Path | None, *, as_json: bool) -> int:
 def _act(settings: Settings, verb: str, arguments: Arguments) -> tuple[list[Document], bool]:
     """The answer, and whether a daemon gave it.  Raises CommandFailed."""
     try:
-        return _answer(settings, verb, arguments)
+        return asking.answer(settings, verb, arguments), True
     except NoDaemon:
         pass
-    try:
-        return _without_daemon(settings, verb, arguments), False
-    except Refused as refused:
-        raise CommandFailed(_EXIT_CODES[refused.kind], [str(refused)]) from refused
 
-
-def _answer(settings: Settings, verb: str, arguments: Arguments) -> tuple[list[Document], bool]:
-    """What the running daemon says.  Raises NoDaemon and CommandFailed."""
-    try:
-        return ask(settings.spool.dir, verb, arguments), True
-    except NoDaemon:
-        raise
-    except Refused as refused:
-        raise CommandFailed(_EXIT_CODES[refused.kind], [str(refused)]) from refused
-    except (Unreachable, ControlError) as error:
-        raise CommandFailed(exit_codes.TEMPFAIL, [str(error)]) from error
-
-
-def _without_daemon(settings: Settings, verb: str, arguments: Arguments) -> list[Document]:
-    if not settings.database.exists():
-        raise CommandFailed(
-            exit_codes.UNAVAILABLE,
-            [f"there is no queue at {settings.database}; start the daemon once"],
-        )
-    folder = SpoolFolder(settings.spool.dir)
-    try:
-        folder.lock()
-    except SpoolError as error:
-        why = f"{error}, which does not listen at its control socket"
-        raise CommandFailed(exit_codes.TEMPFAIL, [why]) from error
-    try:
-        return asyncio.run(_on_the_store(settings, verb, arguments))
-    except StoreError as error:
-        raise CommandFailed(exit_codes.UNAVAILABLE, [str(error)]) from error
-    finally:
-        folder.unlock()
-
-
-async def _on_the_store(settings: Settings, verb: str, arguments: Arguments) -> list[Document]:
-    store = SqliteStore(
-        settings.database,
-        settings.spool.dir / "queue",
-        dedup_window_s=settings.queue.dedup_window,
-    )
-    await store.open(time.time())
-    try:
+    async def act(store: Store) -> list[Document]:
         verbs = AccountVerbs(AccountBook(store, settings.account, catalogue()), store)
-        answer = await verbs.table()[verb](arguments)
-    finally:
-        await store.close()
-    assert isinstance(answer, list)
-    return answer
+        found = await verbs.table()[verb](arguments)
+        assert isinstance(found, list)
+        return found
+
+    return asking.on_the_store(settings, act), False
 
 
 def _read(settings: Settings) -> list[Document]:

@@ -1,34 +1,102 @@
-"""Logs: one line per event, for people on a terminal, JSON elsewhere; always on stderr."""
+"""Logs: one line per event, for people on a terminal, JSON elsewhere; always on stderr.
 
+A busy daemon writes thousands of lines a second, so lines cost little here: they are composed by
+one function, and those of one turn of the event loop leave in one write.  From a warning on, and
+outside of a loop, a line leaves at once; a process that is killed loses its last turn's lines.
+"""
+
+import asyncio
+import atexit
+import json
 import logging
 import sys
+import threading
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import structlog
 
 from asyncnet.config import LogSettings
 
 
+class Lines:
+    """What structlog hands finished lines to: a logger with a method for each level."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._waiting: list[str] = []
+        atexit.register(self.flush)
+
+    def later(self, line: str) -> None:
+        """Write the line, at the end of the loop's turn where one runs in this thread."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.now(line)
+            return
+        with self._lock:
+            first = not self._waiting
+            self._waiting.append(line)
+        if first:
+            loop.call_soon(self.flush)
+
+    def now(self, line: str) -> None:
+        """Write it, behind those that wait."""
+        with self._lock:
+            self._waiting.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self._file.write("\n".join(waiting) + "\n")
+                self._file.flush()
+
+    msg = debug = info = later
+    warning = warn = error = err = exception = critical = fatal = failure = now
+
+
 def configure(settings: LogSettings) -> None:
     """Set up structlog for this process."""
     as_console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if as_console
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
+    lines = Lines(sys.stderr)
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(
-                fmt="%H:%M:%S" if as_console else "iso", utc=not as_console
-            ),
-            # Locals stay out of tracebacks: they may hold a password.
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=_for_people() if as_console else [json_line],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
+
+
+def json_line(logger: object, level: str, event: MutableMapping[str, Any]) -> str:
+    """The event as JSON: what it says, then its level and time."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, level, event)
+    event["level"] = "error" if level == "exception" else level
+    # As structlog's own: microseconds, UTC.
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    return _encode(event)
+
+
+def _for_people() -> list[structlog.typing.Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        # Locals stay out of tracebacks: they may hold a password.
+        structlog.processors.format_exc_info,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
+
+
+def _told(value: object) -> object:
+    """What JSON has no word for."""
+    return repr(value)
+
+
+# Made once: json.dumps() makes one for each call that asks for anything of its own.
+_encode = json.JSONEncoder(ensure_ascii=False, default=_told).encode

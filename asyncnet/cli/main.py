@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its locals would show secrets
 )
 queue_app = typer.Typer(
-    no_args_is_help=True, help="Look into the queue, also while the daemon runs."
+    no_args_is_help=True, help="Look into the queue and act on it, also while the daemon runs."
 )
 app.add_typer(queue_app, name="queue")
 account_app = typer.Typer(
@@ -40,6 +40,14 @@ class Only(StrEnum):
     DELIVERY = "delivery"
 
 
+class Waiting(StrEnum):
+    """The states that jobs wait in, of verdict.JobStatus."""
+
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    HELD = "held"
+
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -53,6 +61,19 @@ Jobs = Annotated[
     list[Path],
     typer.Argument(metavar="JOB...", help="Job files (YAML, JSON), or ready messages (.eml)."),
 ]
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY...]", help="Queue ids, job ids or names."),
+]
+OfAccount = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="Only jobs that go by it.")
+]
+InState = Annotated[
+    list[Waiting] | None,
+    typer.Option("--state", help="Only jobs that stand so; may be given more than once."),
+]
+Everything = Annotated[bool, typer.Option("--all", "-a", help="All jobs that wait.")]
+Why = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why.")]
 Accounts = Annotated[list[str], typer.Argument(metavar="NAME...", help="Accounts.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -223,6 +244,81 @@ def queue_show(
     return command.show(key, config, as_json=json)
 
 
+@queue_app.command("hold")
+def queue_hold(
+    keys: Keys = None,
+    config: Config = None,
+    account: OfAccount = None,
+    state: InState = None,
+    everything: Everything = False,
+    reason: Why = None,
+    json: Json = False,
+) -> int:
+    """Park jobs until they are released; one that is being sent is finished first.
+
+    Ends with 0 when they are held, 65 when a KEY names no job, 69 when one is finished, 75 when
+    one is being sent, so that it is not clear yet.
+    """
+    from asyncnet.cli import queue_words as command
+
+    which = command.Which(keys or (), account, state or (), everything)
+    return command.say("hold", which, config, reason, as_json=json)
+
+
+@queue_app.command("release")
+def queue_release(
+    keys: Keys = None,
+    config: Config = None,
+    account: OfAccount = None,
+    state: InState = None,
+    everything: Everything = False,
+    reason: Why = None,
+    json: Json = False,
+) -> int:
+    """Let held jobs go, now, or at their send_at.  Exit codes as with hold."""
+    from asyncnet.cli import queue_words as command
+
+    which = command.Which(keys or (), account, state or (), everything)
+    return command.say("release", which, config, reason, as_json=json)
+
+
+@queue_app.command("retry")
+def queue_retry(
+    keys: Keys = None,
+    config: Config = None,
+    account: OfAccount = None,
+    state: InState = None,
+    everything: Everything = False,
+    reason: Why = None,
+    json: Json = False,
+) -> int:
+    """Try deferred and held jobs now; it counts as an attempt like any other."""
+    from asyncnet.cli import queue_words as command
+
+    which = command.Which(keys or (), account, state or (), everything)
+    return command.say("retry", which, config, reason, as_json=json)
+
+
+@queue_app.command("cancel")
+def queue_cancel(
+    keys: Keys = None,
+    config: Config = None,
+    account: OfAccount = None,
+    state: InState = None,
+    everything: Everything = False,
+    reason: Why = None,
+    json: Json = False,
+) -> int:
+    """End jobs: who does not have the mail yet does not get it; a result tells so in failed/.
+
+    One that is being sent cannot be stopped.  Exit codes as with hold.
+    """
+    from asyncnet.cli import queue_words as command
+
+    which = command.Which(keys or (), account, state or (), everything)
+    return command.say("cancel", which, config, reason, as_json=json)
+
+
 @account_app.command("list")
 def account_list(config: Config = None, json: Json = False) -> int:
     """List the accounts: ok, throttled, held or down, since when, why, and what waits."""
@@ -282,7 +378,7 @@ def explain(
 @app.command()
 def doctor(
     accounts: Annotated[
-        list[str] | None, typer.Argument(metavar="[ACCOUNT...]", help="Accounts; else all.")
+        list[str] | None, typer.Argument(metavar="ACCOUNT", help="Accounts; else all.")
     ] = None,
     config: Config = None,
     sender: Annotated[
@@ -308,7 +404,7 @@ def doctor(
     """
     from asyncnet.cli import doctor as command
 
-    wishes = command.Wishes(sender, recipient, size, trace, as_json=json)
+    wishes = command.wishes(sender, recipient, size, trace=trace, as_json=json)
     return command.run(accounts or (), config, wishes)
 
 

@@ -1,4 +1,7 @@
-"""`asyncnet queue list` and `show`: the store read beside the daemon, or without one."""
+"""`asyncnet queue list` and `show`: the store read beside the daemon, or without one.
+
+What acts on jobs stands in queue_words.
+"""
 
 import json
 import sys
@@ -15,7 +18,7 @@ from asyncnet.cli import exit_codes
 from asyncnet.cli.printing import console_for_tables, span
 from asyncnet.cli.settings import read_settings
 from asyncnet.mail.verdict import JobStatus
-from asyncnet.mailqueue.reader import SqliteReader
+from asyncnet.mailqueue.opening import open_reader
 from asyncnet.mailqueue.store import AccountState, Record, StoreError
 from asyncnet.spool.result import result_document
 
@@ -31,9 +34,9 @@ _COLOURS = {
 def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
     """Print the jobs that wait, or all that are kept."""
     states = tuple(JobStatus) if everything else ()
-    database = read_settings(config).database
+    settings = read_settings(config)
     try:
-        with SqliteReader(database) as reader:
+        with open_reader(settings.queue, settings.database) as reader:
             records = reader.records(states=states, limit=LISTED)
             accounts = dict(reader.account_states())
     except StoreError as error:
@@ -52,8 +55,9 @@ def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
 
 def show(key: str, config: Path | None, *, as_json: bool) -> int:
     """Print the jobs that key names."""
+    settings = read_settings(config)
     try:
-        with SqliteReader(read_settings(config).database) as reader:
+        with open_reader(settings.queue, settings.database) as reader:
             records = reader.find(key)
     except StoreError as error:
         print(f"asyncnet: {error}", file=sys.stderr)
@@ -71,7 +75,7 @@ def show(key: str, config: Path | None, *, as_json: bool) -> int:
 
 def _document(record: Record) -> dict[str, Any]:
     """The result as it is or would be, and when a waiting job is due."""
-    return {**result_document(record), "due_at_epoch_s": record.due_at}
+    return {**result_document(record), "due_at_epoch_s": record.due_at, "note": record.note}
 
 
 def _table(records: list[Record], now: float) -> Table:
@@ -98,6 +102,8 @@ def _telling(record: Record) -> str:
     """The one line that says most: what is wrong, else the last answer."""
     if record.errors:
         return str(record.errors[0])
+    if record.note:
+        return record.note
     verdicts = [it.verdict for it in record.recipients]
     for verdict in sorted(verdicts, key=lambda it: it.code or 0, reverse=True):
         if verdict.text:
@@ -124,6 +130,7 @@ def _print_record(record: Record, now: float) -> None:
         "message": record.message_id,
         "octets": record.size_octets,
         "from": record.envelope_from,
+        "held for": record.note,
     }.items():
         if value not in (None, ""):
             console.print(f"  {label:<9} {escape(str(value))}")

@@ -9,7 +9,8 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -64,6 +65,7 @@ class DeliveryAgent:
         self._passed_over: frozenset[str] = frozenset()  # the lanes that were full then
         self._tasks: set[asyncio.Task[None]] = set()
         self._carrying: set[asyncio.Task[None]] = set()  # those of _tasks that may be cut off
+        self._recalled: set[str] = set()  # queue ids that are not to begin; see let_go
         self._broken: StoreBroken | None = None
         self._stopping = False
         self._cutting_off = False
@@ -109,6 +111,34 @@ class DeliveryAgent:
         self._bell.ring()
         if self._over is not None:
             await self._over.wait()
+
+    # What a person says to messages.
+
+    async def let_go(self, queue_ids: Collection[str]) -> frozenset[str]:
+        """Give back those of the messages that have not begun, as if they had not been leased.
+
+        Returns which, when that is committed.  Those under way are left alone; those that the
+        store is only about to give us go back as they come.
+        """
+        wanted = set(queue_ids)
+        self._recalled |= wanted
+        in_hand: list[str] = []
+        given_back = []
+        for lane in self._book.lanes.values():
+            found = [lease for lease in lane.waiting if lease.queue_id in wanted]
+            if found:
+                lane.waiting = deque(it for it in lane.waiting if it.queue_id not in wanted)
+                lane.held -= len(found)
+            in_hand += [lease.queue_id for lease in found]
+            now = self._clock()
+            given_back += [self._spawn(self._give_back(lease, now), lease) for lease in found]
+        if given_back:
+            await asyncio.wait(given_back)
+        return frozenset(in_hand)
+
+    def hasten(self, queue_ids: Collection[str]) -> None:
+        """Let none of the recipients of these messages rest until a time of their own."""
+        self._carrier.forget_rests(queue_ids)
 
     # What is leased and begun.
 
@@ -158,6 +188,9 @@ class DeliveryAgent:
 
     async def _take_in(self, lease: Lease, now: float) -> None:
         """Put a lease in hand into its lane, or give it back where its account waits."""
+        if lease.queue_id in self._recalled:
+            self._spawn(self._give_back(lease, now), lease)
+            return
         if now >= lease.expires_at:
             self._spawn(self._expire(lease), lease)
             return
@@ -226,6 +259,7 @@ class DeliveryAgent:
 
     async def _settle(self, lease: Lease, settlement: Settlement) -> None:
         """Commit, however long the disk is full; nothing is lost if we are stopped meanwhile."""
+        self._recalled.discard(lease.queue_id)
         while self._broken is None:
             try:
                 await self._store.settle(lease, settlement, self._clock())
@@ -245,10 +279,11 @@ class DeliveryAgent:
 
     # Tasks and times.
 
-    def _spawn(self, work: Coroutine[Any, Any, None], lease: Lease) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], lease: Lease) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guarded(work, lease))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None], lease: Lease) -> None:
         try:

@@ -5,7 +5,7 @@ marked, in doubt where it was and no answer came.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -82,12 +82,16 @@ class Carrier:
         found = await self._store.find(lease.queue_id)
         record = next((r for r in found if r.claim.queue_id == lease.queue_id), None)
         state = self._book.state(lease.route.key)
-        verdicts = {
-            position: gave_up(record.recipients[position].verdict if record else None, state)
-            for position in lease.positions
-        }
+        # By position, which a damaged row need not have.
+        last = dict(enumerate(it.verdict for it in record.recipients)) if record else {}
+        verdicts = {position: gave_up(last.get(position), state) for position in lease.positions}
         log.warning("expired", queue_id=lease.queue_id, account=lease.route.key)
         return Settlement(verdicts, self._clock(), counted=False)
+
+    def forget_rests(self, queue_ids: Iterable[str]) -> None:
+        """Let the recipients of these messages be tried whenever their message is."""
+        for queue_id in queue_ids:
+            self._resting.pop(queue_id, None)
 
     def _places(self, lane: Lane, lease: Lease, now: float) -> tuple[Sequence[int], bool]:
         """The places of the lease for one transaction, and whether others are left for a next.

@@ -1,24 +1,38 @@
-"""Between the store's words and the rows of SQLite.  No I/O."""
+"""Between the store's words and the rows of its tables.  No I/O.
 
+Outside text goes through keep, which is the engine's own: see kept() and octets().
+"""
+
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, get_args
 
-from asyncnet.mail.envelope import Envelope, Route, Server
-from asyncnet.mail.problem import Problem
+from asyncnet.mail.envelope import Envelope, Route, Server, TlsMode
 from asyncnet.mail.verdict import JobStatus, Kind, Phase, RecipientStatus, Verdict
+from asyncnet.mailqueue.mending import UNREADABLE, as_problem, json_text, moment
 from asyncnet.mailqueue.store import (
     AccountState,
     Backlog,
     Claim,
+    Effect,
+    Instructed,
     Lease,
     NewMessage,
+    OnDoubt,
     RecipientRecord,
     Record,
     Refusal,
+    Word,
 )
 
-Row = tuple[Any, ...]  # what SQLite gives; the order is the query's
+Row = tuple[Any, ...]  # what the engine gives; the order is the query's
+T = TypeVar("T")
+
+_ON_DOUBT = frozenset(get_args(OnDoubt))
+_STATES = ("ok", "throttled", "held", "down")
+_TLS_MODES = frozenset(get_args(TlsMode))
+Keep = Callable[[str | None], str | bytes | None]
 
 
 def kept(value: str | None) -> str | bytes | None:
@@ -35,13 +49,33 @@ def kept(value: str | None) -> str | bytes | None:
     return value
 
 
+def octets(value: str | None) -> bytes | None:
+    """The text as PostgreSQL can keep it: its text knows neither lone surrogates nor NUL."""
+    return None if value is None else value.encode("utf-8", "surrogatepass")
+
+
 def told(value: str | bytes) -> str:
-    """The inverse of kept()."""
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+    """The inverse of kept() and of octets().  Raises ValueError and TypeError as all here does:
+
+    a damaged row may hold anything.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, bytes):
+        raise TypeError(f"{value!r} is no text")
+    return value.decode("utf-8", "surrogatepass")
 
 
 def _told_or_none(value: str | bytes | None) -> str | None:
     return None if value is None else told(value)
+
+
+def _json(text: str, kind: type[T]) -> T:
+    """What a column holds as JSON.  Most hold nothing."""
+    if (text, kind) in (("[]", list), ("{}", dict)):
+        return kind()
+    value: T = json.loads(json_text(text, kind))
+    return value
 
 
 def json_list(values: Iterable[Any]) -> str:
@@ -49,7 +83,7 @@ def json_list(values: Iterable[Any]) -> str:
     return json.dumps(list(values))
 
 
-def message_row(message: NewMessage, size_octets: int) -> Row:
+def message_row(message: NewMessage, size_octets: int, keep: Keep = kept) -> Row:
     """The first twenty-one parameters of insert_message."""
     claim, envelope, route, server = (
         message.claim,
@@ -59,17 +93,17 @@ def message_row(message: NewMessage, size_octets: int) -> Row:
     )
     return (
         claim.queue_id,
-        kept(claim.name),
-        kept(claim.job_file),
+        keep(claim.name),
+        keep(claim.job_file),
         claim.claimed_at,
-        kept(message.job_id),
-        kept(route.key),
-        kept(route.account),
-        server and kept(server.host),
+        keep(message.job_id),
+        keep(route.key),
+        keep(route.account),
+        server and keep(server.host),
         server and server.port,
         server and server.tls,
-        kept(message.message_id),
-        kept(envelope.reverse_path),
+        keep(message.message_id),
+        keep(envelope.reverse_path),
         envelope.smtputf8,
         envelope.require_tls,
         size_octets,
@@ -82,16 +116,16 @@ def message_row(message: NewMessage, size_octets: int) -> Row:
     )
 
 
-def refusal_row(refusal: Refusal, now: float) -> Row:
+def refusal_row(refusal: Refusal, now: float, keep: Keep = kept) -> Row:
     """The parameters of insert_refusal."""
     claim = refusal.claim
     errors = [(e.field, e.problem, e.suggestion, e.line, e.column) for e in refusal.errors]
     return (
         claim.queue_id,
-        kept(claim.name),
-        kept(claim.job_file),
+        keep(claim.name),
+        keep(claim.job_file),
         claim.claimed_at,
-        kept(refusal.job_id),
+        keep(refusal.job_id),
         json.dumps(errors),
         json.dumps(refusal.warnings),
         json.dumps(dict(refusal.meta)),
@@ -99,18 +133,20 @@ def refusal_row(refusal: Refusal, now: float) -> Row:
     )
 
 
-def recipient_row(job: int, position: int, verdict: Verdict, possible_duplicate: bool) -> Row:
+def recipient_row(
+    job: int, position: int, verdict: Verdict, possible_duplicate: bool, keep: Keep = kept
+) -> Row:
     """The parameters of settle_recipient."""
     return (
         job,
         position,
         verdict.status,
         verdict.code,
-        kept(verdict.enhanced),
+        keep(verdict.enhanced),
         verdict.phase,
         verdict.kind,
-        kept(verdict.text),
-        kept(verdict.hint),
+        keep(verdict.text),
+        keep(verdict.hint),
         possible_duplicate,
     )
 
@@ -123,10 +159,17 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
     (body_8bit, attempts, message_id, size_octets, priority) = row[10:15]
     (claimed_at, expires_at, on_doubt, inline) = row[15:]
     server = None if host is None else Server(told(host), port, tls_mode)
+    route = Route(_told_or_none(account), server)
+    if (account is None) == (server is None) or on_doubt not in _ON_DOUBT:
+        raise ValueError("a message has one route, and a way out of a doubt")
+    if server is not None and (server.tls not in _TLS_MODES or not 0 < server.port < 65_536):
+        raise ValueError("a server has a port and a way of TLS")
+    if not recipients or size_octets is None or expires_at is None:
+        raise ValueError("a message has recipients, a size and an end of its time")
     return Lease(
         queue_id=queue_id,
         fence=fence,
-        route=Route(_told_or_none(account), server),
+        route=route,
         envelope=Envelope(
             told(reverse_path),
             tuple(address for _, address in recipients),
@@ -150,14 +193,14 @@ def record_from(row: Row, recipients: Iterable[RecipientRecord]) -> Record:
     """A row of unreported, records_by_status or find, and its recipients."""
     (_, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls) = row[:10]
     (message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at) = row[10:17]
-    (finished_at, errors, warnings, meta) = row[17:]
+    (finished_at, errors, warnings, meta, note) = row[17:]
     return Record(
-        claim=Claim(queue_id, told(name), told(job_file), claimed_at),
+        claim=Claim(queue_id, told(name), told(job_file), moment(claimed_at)),
         status=JobStatus(status),
         job_id=_told_or_none(job_id),
         account=_told_or_none(account),
         server=_told_or_none(server),
-        tls=None if tls is None else json.loads(tls),
+        tls=None if tls is None else _json(tls, dict),
         message_id=_told_or_none(message_id),
         envelope_from=_told_or_none(reverse_path),
         size_octets=size_octets,
@@ -165,11 +208,28 @@ def record_from(row: Row, recipients: Iterable[RecipientRecord]) -> Record:
         attempts=attempts,
         due_at=due_at,
         expires_at=expires_at,
-        finished_at=finished_at,
+        finished_at=None if finished_at is None else moment(finished_at),
         recipients=tuple(recipients),
-        errors=tuple(Problem(*error) for error in json.loads(errors)),
-        warnings=tuple(json.loads(warnings)),
-        meta=json.loads(meta),
+        errors=tuple(as_problem(error) for error in _json(errors, list)),
+        warnings=tuple(told(warning) for warning in _json(warnings, list)),
+        meta=_json(meta, dict),
+        note=told(note),
+    )
+
+
+def instructed_from(row: Row, effect: Effect) -> Instructed:
+    """A row of standing, after a word was said."""
+    (_, queue_id, name, job_id, route_key, _, status, due_at, expires_at, word, _) = row
+    return Instructed(
+        queue_id=queue_id,
+        name=told(name),
+        job_id=_told_or_none(job_id),
+        account=told(route_key or ""),
+        effect=effect,
+        status=JobStatus(status),
+        due_at=due_at,
+        expires_at=expires_at,
+        pending=None if word is None else Word(word),
     )
 
 
@@ -188,25 +248,35 @@ def recipient_from(row: Row) -> tuple[int, RecipientRecord]:
     return job, RecipientRecord(told(address), verdict, bool(possible_duplicate))
 
 
-def account_state_row(state: AccountState) -> Row:
+def account_state_row(state: AccountState, keep: Keep = kept) -> Row:
     """The parameters of set_account_state."""
     return (
-        kept(state.name),
+        keep(state.name),
         state.state,
         float(state.until),
         state.since,
         state.failures,
-        kept(state.reason),
-        kept(state.hint),
+        keep(state.reason),
+        keep(state.hint),
     )
 
 
 def account_states_from(rows: Iterable[Row]) -> Mapping[str, AccountState]:
-    states = (
-        AccountState(told(name), state, until, since, failures, told(reason), _told_or_none(hint))
-        for name, state, until, since, failures, reason, hint in rows
-    )
-    return {state.name: state for state in states}
+    """Those that can be read: of a damaged one nothing is known, so its account is tried."""
+    states = {}
+    for name, state, until, since, failures, reason, hint in rows:
+        with contextlib.suppress(*UNREADABLE):
+            if told(state) in _STATES:
+                states[told(name)] = AccountState(
+                    told(name),
+                    told(state),  # type: ignore[arg-type]
+                    until,
+                    since,
+                    failures,
+                    told(reason),
+                    _told_or_none(hint),
+                )
+    return states
 
 
 def backlogs_from(rows: Iterable[Row]) -> Mapping[str, Backlog]:

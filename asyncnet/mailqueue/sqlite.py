@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import JobStatus
-from asyncnet.mailqueue import steps
+from asyncnet.mailqueue import damage, steps, words
 from asyncnet.mailqueue.contentfile import ContentFolder, joined
+from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.reader import SqliteReader
 from asyncnet.mailqueue.rows import account_state_row, json_list, kept, message_row, refusal_row
 from asyncnet.mailqueue.store import (
@@ -22,13 +23,17 @@ from asyncnet.mailqueue.store import (
     Acceptance,
     AccountState,
     Backlog,
+    Instructed,
     Lease,
     NewMessage,
+    Page,
     Record,
     Refusal,
+    Selection,
     Settlement,
     StoreBroken,
     StoreError,
+    Word,
 )
 from asyncnet.mailqueue.writer import Writer
 
@@ -111,12 +116,12 @@ class SqliteStore:
     ) -> list[Lease]:
         lanes = json_list(passing_over)
         step = partial(steps.lease, now=now, limit=limit, passing_over=lanes)
-        future = self._writer.submit(step)
+        future = self._writer.submit(step, hint=self._leased)
         try:
-            return await asyncio.shield(future)
+            return (await asyncio.shield(future)).leases
         except asyncio.CancelledError:
             # Nobody would ever settle them.
-            future.add_done_callback(self._give_back)
+            future.add_done_callback(partial(self._give_back, now))
             raise
 
     async def next_due(self, now: float, passing_over: Collection[str] = ()) -> float | None:
@@ -138,8 +143,25 @@ class SqliteStore:
             hint=self._settled,
         )
 
+    async def select(self, selection: Selection, after: str = "", limit: int = 500) -> Page:
+        return await self._ask(
+            partial(SqliteReader.select, selection=selection, after=after, limit=limit)
+        )
+
+    async def instruct(
+        self, word: Word, queue_ids: Collection[str], now: float, reason: str = ""
+    ) -> list[Instructed]:
+        ids = json_list(queue_ids)
+        step = partial(words.instruct, word=word, queue_ids=ids, reason=reason, now=now)
+        return await self._writer.submit(step, hint=self._instructed)
+
     async def unreported(self, limit: int) -> list[Record]:
-        return await self._ask(partial(SqliteReader.unreported, limit=limit))
+        question = partial(SqliteReader.unreported, limit=limit)
+        try:
+            return await self._ask(question)
+        except UNREADABLE:
+            await self._writer.submit(partial(damage.mend_unreported, limit=limit))
+        return await self._ask(question)
 
     async def mark_reported(self, queue_ids: Iterable[str]) -> None:
         await self._writer.submit(
@@ -229,15 +251,29 @@ class SqliteStore:
     def _settled(self, finished: bool) -> None:
         (self.finished if finished else self.ready).set()
 
-    def _give_back(self, future: asyncio.Future[list[Lease]]) -> None:
-        if future.cancelled() or future.exception() is not None or not future.result():
+    def _give_back(self, now: float, future: asyncio.Future[steps.Leased]) -> None:
+        if future.cancelled() or future.exception() is not None or not future.result().leases:
             return
+        leases = future.result().leases
         try:
             self._writer.submit(
-                partial(steps.unlease, leases=future.result()), hint=lambda _: self.ready.set()
+                partial(steps.unlease, leases=leases, now=now), hint=self._unleased
             ).add_done_callback(lambda done: done.cancelled() or done.exception())
         except StoreError:
             return  # closed or broken: the next start takes every lease back
+
+    def _leased(self, leased: steps.Leased) -> None:
+        if leased.set_aside:
+            self.finished.set()
+
+    def _unleased(self, _: None) -> None:
+        self.ready.set()
+        self.finished.set()  # by a word that was said meanwhile
+
+    def _instructed(self, instructed: list[Instructed]) -> None:
+        self.ready.set()
+        if any(it.status.final for it in instructed):
+            self.finished.set()
 
     def _drop_files(self, queue_ids: list[str]) -> None:
         for queue_id in queue_ids:

@@ -97,6 +97,29 @@ CREATE TABLE account_state (
     hint        ANY
 ) STRICT, WITHOUT ROWID;
 
+-- name: schema_2
+-- What persons say: word is noted while a lease lasts ('hold' or 'cancel'), note is their reason.
+ALTER TABLE job ADD COLUMN word TEXT;
+ALTER TABLE job ADD COLUMN note ANY NOT NULL DEFAULT '';
+-- The view as in schema_1, but that a damaged row without a route is no step of the walk: from
+-- NULL there is no next.
+DROP VIEW lane;
+CREATE VIEW lane AS
+WITH RECURSIVE walk (route_key, priority) AS (
+    SELECT * FROM (SELECT route_key, priority FROM job
+                   WHERE stage = 'waiting' AND route_key IS NOT NULL
+                   ORDER BY route_key, priority LIMIT 1)
+    UNION ALL
+    SELECT job.route_key, job.priority FROM walk JOIN job ON job.id = coalesce(
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key = walk.route_key AND next.priority > walk.priority
+         ORDER BY next.priority LIMIT 1),
+        (SELECT id FROM job AS next WHERE next.stage = 'waiting'
+            AND next.route_key > walk.route_key
+         ORDER BY next.route_key, next.priority LIMIT 1))
+)
+SELECT route_key, priority FROM walk;
+
 -- name: insert_message
 -- A message that waits, or a duplicate (stage finished).  Changes nothing when the queue id
 -- is known, which makes the step repeatable.
@@ -128,7 +151,8 @@ INSERT INTO content (job, octets) VALUES (?1, ?2)
 -- of which nobody can have got a mail do not count: put right, they may come again.
 SELECT queue_id FROM job
 WHERE job_id = ?1 AND claimed_at BETWEEN ?2 AND ?3 AND queue_id <> ?4
-  AND status NOT IN ('invalid', 'duplicate', 'failed', 'expired', 'canceled')
+  AND (status NOT IN ('invalid', 'duplicate', 'failed', 'expired', 'canceled')
+       OR EXISTS (SELECT 1 FROM recipient WHERE recipient.job = job.id AND possible_duplicate))
 LIMIT 1
 
 -- name: cancel_recipients
@@ -180,8 +204,9 @@ WHERE job IN (SELECT value FROM json_each(?1)) AND status IN ('pending', 'deferr
 ORDER BY job, position
 
 -- name: unlease
--- A lease that nobody received: the message waits as before.
-UPDATE job SET stage = 'waiting' WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
+-- A lease that nobody received: the message waits as before, unless a word was said to it.
+UPDATE job SET stage = 'waiting'
+WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased' AND word IS NULL
 
 -- name: next_due
 -- When the first message will be due or over: of each lane the first due time, not before
@@ -201,7 +226,8 @@ UPDATE job SET dot = 1 WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
 
 -- name: leased_job
 -- The job under this lease; no row when the lease is lost.
-SELECT id, status, on_doubt FROM job WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
+SELECT id, status, on_doubt, word, note FROM job
+WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
 
 -- name: settle_recipient
 -- One verdict.  A final one is never overwritten: what a server accepted stays accepted.
@@ -216,29 +242,68 @@ SELECT DISTINCT status FROM recipient WHERE job = ?1
 -- name: wait_again
 -- Some recipients are still open: back to waiting, or held.  The server last reached stays.
 UPDATE job SET stage = ?2, status = ?3, due_at = ?4, attempts = attempts + ?5, dot = 0,
+               word = NULL, note = iif(?2 = 'held', note, ''),
                tls = iif(?6 IS NULL, tls, ?7), server = coalesce(?6, server)
 WHERE id = ?1
 
 -- name: finish
 -- Every recipient is final: the job waits for its report.
 UPDATE job SET stage = 'finished', status = ?2, due_at = NULL, finished_at = ?3,
-               attempts = attempts + ?4, dot = 0,
+               attempts = attempts + ?4, dot = 0, word = NULL, note = '',
                tls = iif(?5 IS NULL, tls, ?6), server = coalesce(?5, server)
 WHERE id = ?1
 
 -- name: take_back_leases
 -- At start: leases under which no dot was sent.  The attempt does not count.
-UPDATE job SET stage = 'waiting' WHERE stage = 'leased' AND dot = 0
+UPDATE job SET stage = 'waiting' WHERE stage = 'leased' AND dot = 0 AND word IS NULL
 
--- name: doubtful
--- At start: leases under which the dot was or may have been sent.
-SELECT id, status, on_doubt FROM job WHERE stage = 'leased' AND dot = 1
+-- name: left_leased
+-- At start, after that: a lease under which the dot was or may have been sent, or to which a
+-- word was said.
+SELECT id, status, on_doubt, word, note, dot FROM job WHERE id = ?1
+
+-- name: select_by_status
+-- The unfinished of one status in the order of coming in, perhaps of one route.
+SELECT id, queue_id FROM job
+WHERE status = ?1 AND id > ?2 AND (?3 IS NULL OR route_key = ?3) ORDER BY id LIMIT ?4
+
+-- name: select_by_key
+-- The same by queue id, job id or name, of a JSON list of statuses.
+SELECT id, queue_id FROM job
+WHERE (queue_id = ?1 OR (job_id = ?1 AND job_id IS NOT NULL) OR name = ?1)
+  AND +status IN (SELECT value FROM json_each(?2))
+  AND id > ?3 AND (?4 IS NULL OR route_key = ?4) ORDER BY id LIMIT ?5
+
+-- name: standing
+-- How the messages of a JSON list of queue ids stand before a word is said to them, and after.
+SELECT id, queue_id, name, job_id, route_key, stage, status, due_at, expires_at, word,
+       attempts > 0 OR EXISTS (
+           SELECT 1 FROM recipient WHERE recipient.job = job.id AND recipient.status <> 'pending')
+FROM job WHERE queue_id IN (SELECT value FROM json_each(?1))
+
+-- name: note_word
+-- A word to a leased message, for when its lease ends; NULL takes one back.
+UPDATE job SET word = ?2, note = ?3 WHERE id = ?1
+
+-- name: park
+-- Held from now on, its due time kept.
+UPDATE job SET stage = 'held', status = 'held', note = ?2 WHERE id = ?1
+
+-- name: let_wait
+-- Waiting again, or due earlier.
+UPDATE job SET stage = 'waiting', status = ?2, due_at = ?3, note = '' WHERE id = ?1
+
+-- name: cancel_open
+-- Whoever was not tried learns why from the text; the others keep their server's last words.
+UPDATE recipient SET status = 'canceled', text = iif(status = 'pending', ?2, text),
+                     hint = iif(status = 'pending', hint, ?2)
+WHERE job = ?1 AND status IN ('pending', 'deferred')
 
 -- name: unreported
 -- Finished jobs without a result yet, oldest first.
 SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls,
        message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at,
-       finished_at, errors, warnings, meta
+       finished_at, errors, warnings, meta, note
 FROM job WHERE stage = 'finished' AND reported = 0 ORDER BY finished_at, id LIMIT ?1
 
 -- name: mark_reported
@@ -253,22 +318,74 @@ RETURNING id, queue_id, in_file
 DELETE FROM content WHERE job IN (SELECT value FROM json_each(?1))
 
 -- name: unfinished_files
--- The queue ids whose content file is still needed.
-SELECT queue_id FROM job INDEXED BY job_status
+-- The queue ids whose content file is still needed, as octets: one may be damaged.
+SELECT CAST(queue_id AS BLOB) FROM job INDEXED BY job_status
 WHERE status IN ('queued', 'deferred', 'held') AND in_file
+
+-- name: record
+-- One job by its row id.
+SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls,
+       message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at,
+       finished_at, errors, warnings, meta, note
+FROM job WHERE id = ?1
+
+-- name: raw_job
+-- The same with texts as octets: in a damaged row they need not be Unicode.
+SELECT id, CAST(queue_id AS BLOB), CAST(name AS BLOB), CAST(job_file AS BLOB), claimed_at,
+       CAST(status AS BLOB), CAST(job_id AS BLOB), CAST(account AS BLOB), CAST(server AS BLOB),
+       CAST(tls AS BLOB), CAST(message_id AS BLOB), CAST(reverse_path AS BLOB), size_octets,
+       priority, attempts, due_at, expires_at, finished_at, CAST(errors AS BLOB),
+       CAST(warnings AS BLOB), CAST(meta AS BLOB), CAST(note AS BLOB)
+FROM job WHERE id = ?1
+
+-- name: raw_recipients
+-- A job's recipients in the same way.
+SELECT position, CAST(address AS BLOB), CAST(status AS BLOB), code, CAST(enhanced AS BLOB),
+       CAST(phase AS BLOB), CAST(kind AS BLOB), CAST(text AS BLOB), CAST(hint AS BLOB),
+       possible_duplicate
+FROM recipient WHERE job = ?1 ORDER BY position
+
+-- name: mend_job
+-- What could be saved of a damaged row, in its place.
+UPDATE job SET queue_id = ?2, name = ?3, job_file = ?4, claimed_at = ?5, status = ?6, job_id = ?7,
+               account = ?8, server = ?9, tls = ?10, message_id = ?11, reverse_path = ?12,
+               size_octets = ?13, priority = ?14, attempts = ?15, due_at = ?16, expires_at = ?17,
+               finished_at = ?18, errors = ?19, warnings = ?20, meta = ?21, note = ?22
+WHERE id = ?1
+
+-- name: mend_recipient
+-- The same for a recipient.
+UPDATE recipient SET address = ?3, status = ?4, code = ?5, enhanced = ?6, phase = ?7, kind = ?8,
+                     text = ?9, hint = ?10, possible_duplicate = ?11
+WHERE job = ?1 AND position = ?2
+
+-- name: refuse_open
+-- The recipients of a message that cannot be sent, since its row is damaged.
+UPDATE recipient SET status = 'rejected', kind = 'content', text = ?2, hint = ?3
+WHERE job = ?1 AND status IN ('pending', 'deferred')
+
+-- name: incomplete
+-- Damaged rows that no lease would ever find, or that would never be over.
+SELECT id FROM job WHERE stage = 'waiting' AND route_key IS NULL
+UNION
+SELECT id FROM job WHERE stage = 'waiting' AND expires_at IS NULL
+
+-- name: leased_ids
+-- Leases that are left at start.
+SELECT id FROM job WHERE stage = 'leased'
 
 -- name: records_by_status
 -- The newest jobs of one status.
 SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls,
        message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at,
-       finished_at, errors, warnings, meta
+       finished_at, errors, warnings, meta, note
 FROM job WHERE status = ?1 ORDER BY id DESC LIMIT ?2
 
 -- name: find
 -- Jobs by queue id, job id or name.
 SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server, tls,
        message_id, reverse_path, size_octets, priority, attempts, due_at, expires_at,
-       finished_at, errors, warnings, meta
+       finished_at, errors, warnings, meta, note
 FROM job WHERE queue_id = ?1 OR (job_id = ?1 AND job_id IS NOT NULL) OR name = ?1
 ORDER BY id DESC LIMIT ?2
 
@@ -278,8 +395,8 @@ SELECT job, address, status, code, enhanced, phase, kind, text, hint, possible_d
 FROM recipient WHERE job IN (SELECT value FROM json_each(?1)) ORDER BY job, position
 
 -- name: counts
--- How many jobs stand at each status.
-SELECT status, count(*) FROM job GROUP BY status
+-- How many jobs stand at each status of a JSON list: a damaged row may hold another.
+SELECT status, count(*) FROM job WHERE status IN (SELECT value FROM json_each(?1)) GROUP BY status
 
 -- name: backlogs
 -- How many messages of each route wait or are under way, and when the first is due.
@@ -291,8 +408,9 @@ SELECT route_key, sum(messages), min(at) FROM (
 GROUP BY route_key
 
 -- name: account_states
--- All account states.
-SELECT name, state, until, since, failures, reason, hint FROM account_state
+-- All account states, texts as octets: one may be damaged.
+SELECT CAST(name AS BLOB), CAST(state AS BLOB), until, since, failures, CAST(reason AS BLOB),
+       CAST(hint AS BLOB) FROM account_state
 
 -- name: set_account_state
 -- One account's state, in place of the one before.

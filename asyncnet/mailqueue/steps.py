@@ -5,18 +5,15 @@ touches a file or knows of asyncio.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import apsw
 
-from asyncnet.mail.verdict import (
-    JobStatus,
-    Phase,
-    RecipientStatus,
-    Verdict,
-    job_status,
-)
+from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.connection import QUERIES
+from asyncnet.mailqueue.damage import fetched, reached, set_aside
+from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.rows import (
     Row,
     json_list,
@@ -25,7 +22,9 @@ from asyncnet.mailqueue.rows import (
     recipient_row,
     told,
 )
+from asyncnet.mailqueue.settling import IN_DOUBT_AT_START, judged, standing_after
 from asyncnet.mailqueue.store import Acceptance, Lease, LeaseLost, Settlement
+from asyncnet.mailqueue.words import cancel
 
 PURGE_ROWS = 500  # a step: the writer is nobody's alone for long
 
@@ -39,12 +38,6 @@ _LEASED_JOB = QUERIES["leased_job"]
 _SETTLE_RECIPIENT = QUERIES["settle_recipient"]
 _FINISH = QUERIES["finish"]
 _WAIT_AGAIN = QUERIES["wait_again"]
-
-_IN_DOUBT_AT_START = Verdict(
-    RecipientStatus.IN_DOUBT,
-    phase=Phase.DOT,
-    text="the daemon ended between the final dot and the server's reply",
-)
 
 
 def accept(
@@ -87,23 +80,57 @@ def refuse(cursor: apsw.Cursor, row: Row) -> None:
     cursor.execute(QUERIES["insert_refusal"], row)
 
 
-def lease(cursor: apsw.Cursor, now: float, limit: int, passing_over: str) -> list[Lease]:
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What a lease step gives, and how many it had to set aside."""
+
+    leases: list[Lease]
+    set_aside: int = 0
+
+
+def lease(cursor: apsw.Cursor, now: float, limit: int, passing_over: str) -> Leased:
     """Lease what is over, then what is due, limit in all; passing_over is a JSON list."""
-    jobs = _rows(cursor, "lease_expired", now, limit)
+    jobs = fetched(cursor, "lease_expired", now, limit)
     if len(jobs) < limit:
-        jobs += _rows(cursor, "lease_due", now, limit - len(jobs), passing_over)
+        jobs += fetched(cursor, "lease_due", now, limit - len(jobs), passing_over)
     if not jobs:
-        return []
-    ids = json_list(job for (job,) in jobs)
-    recipients: dict[int, list[tuple[int, str]]] = {job: [] for (job,) in jobs}
-    for job, position, address in _rows(cursor, "open_recipients", ids):
+        return Leased([])
+    ids = [job for (job,) in jobs]
+    try:
+        return Leased(_leases(cursor, ids))
+    except UNREADABLE:
+        return _leases_one_by_one(cursor, ids, now)
+
+
+def _leases(cursor: apsw.Cursor, ids: list[int]) -> list[Lease]:
+    recipients: dict[int, list[tuple[int, str]]] = {job: [] for job in ids}
+    listed = json_list(ids)
+    for job, position, address in fetched(cursor, "open_recipients", listed):
         recipients[job].append((position, told(address)))
-    return [lease_from(row, recipients[row[0]]) for row in _rows(cursor, "leased_messages", ids)]
+    return [
+        lease_from(row, recipients[row[0]]) for row in fetched(cursor, "leased_messages", listed)
+    ]
 
 
-def unlease(cursor: apsw.Cursor, leases: Iterable[Lease]) -> None:
+def _leases_one_by_one(cursor: apsw.Cursor, ids: list[int], now: float) -> Leased:
+    """Without those that cannot be read, which are finished with the reason."""
+    good, reasons = [], []
+    for job in ids:
+        try:
+            _leases(cursor, [job])
+            good.append(job)
+        except UNREADABLE as error:
+            reasons.append(str(error))
+            set_aside(cursor, job, str(error), now)
+    return Leased(_leases(cursor, good), len(reasons))
+
+
+def unlease(cursor: apsw.Cursor, leases: Sequence[Lease], now: float) -> None:
     """Give back leases that nobody received, as if they had never been."""
     cursor.executemany(QUERIES["unlease"], [(lease.queue_id, lease.fence) for lease in leases])
+    for lease in leases:
+        for row in cursor.execute(_LEASED_JOB, (lease.queue_id, lease.fence)).fetchall():
+            _settle(cursor, row, Settlement({}, now, counted=False), now)
 
 
 def mark_dot(cursor: apsw.Cursor, lease: Lease) -> None:
@@ -124,15 +151,25 @@ def settle(cursor: apsw.Cursor, lease: Lease, settlement: Settlement, now: float
 def judge_at_start(cursor: apsw.Cursor, now: float) -> None:
     """Take back every lease; those with a dot mark are in doubt."""
     cursor.execute(QUERIES["take_back_leases"])
-    for row in _rows(cursor, "doubtful"):
-        open_ones = _rows(cursor, "open_recipients", json_list(row[:1]))
-        verdicts = {position: _IN_DOUBT_AT_START for _, position, _ in open_ones}
-        _settle(cursor, row, Settlement(verdicts, due_at=now), now)
+    for (job,) in fetched(cursor, "leased_ids"):
+        try:
+            _judge(cursor, job, now)
+        except UNREADABLE as error:
+            set_aside(cursor, job, str(error), now)
+    for (job,) in fetched(cursor, "incomplete"):
+        set_aside(cursor, job, "it names no account or no time", now)
+
+
+def _judge(cursor: apsw.Cursor, job: int, now: float) -> None:
+    ((*row, dot),) = fetched(cursor, "left_leased", job)
+    open_ones = fetched(cursor, "open_recipients", json_list([job])) if dot else []
+    verdicts = {position: IN_DOUBT_AT_START for _, position, _ in open_ones}
+    _settle(cursor, tuple(row), Settlement(verdicts, now, counted=bool(dot)), now)
 
 
 def mark_reported(cursor: apsw.Cursor, queue_ids: str) -> list[str]:
     """Drop small contents; return the queue ids whose content files are to go."""
-    jobs = _rows(cursor, "mark_reported", queue_ids)
+    jobs = fetched(cursor, "mark_reported", queue_ids)
     cursor.execute(QUERIES["drop_content"], (json_list(job for job, _, _ in jobs),))
     return [queue_id for _, queue_id, in_file in jobs if in_file]
 
@@ -149,47 +186,23 @@ def purge(cursor: apsw.Cursor, before: float) -> int:
 
 def unfinished_files(cursor: apsw.Cursor) -> frozenset[str]:
     """The queue ids whose content file is still needed."""
-    return frozenset(queue_id for (queue_id,) in _rows(cursor, "unfinished_files"))
-
-
-def _rows(cursor: apsw.Cursor, query: str, *parameters: float | str) -> list[Row]:
-    return cursor.execute(QUERIES[query], parameters).fetchall()
+    found = fetched(cursor, "unfinished_files")
+    return frozenset(queue_id.decode("utf-8", "replace") for (queue_id,) in found)
 
 
 def _settle(cursor: apsw.Cursor, leased: Row, settlement: Settlement, now: float) -> bool:
-    job, status, on_doubt = leased
-    hold = settlement.hold
-    rows = []
-    for position, verdict in settlement.verdicts.items():
-        possible_duplicate = False
-        if verdict.status is RecipientStatus.IN_DOUBT and on_doubt != "fail":
-            verdict, possible_duplicate = _still_open(verdict), True
-            hold = hold or on_doubt == "hold"
-        rows.append(recipient_row(job, position, verdict, possible_duplicate))
+    job, status, on_doubt, word, note = leased
+    verdicts, hold = judged(settlement, on_doubt)
+    rows = [recipient_row(job, it.position, it.verdict, it.possible_duplicate) for it in verdicts]
     cursor.executemany(_SETTLE_RECIPIENT, rows)
-    reached = _rows(cursor, "recipient_statuses", job)
-    statuses = [RecipientStatus(value) for (value,) in reached]
+    standing = standing_after(reached(cursor, job), settlement, status, hold=hold, word=word)
     tls = None if settlement.tls is None else json.dumps(dict(settlement.tls))
     tail = (settlement.counted, kept(settlement.server), tls)
-    if all(value.final for value in statuses):
-        cursor.execute(_FINISH, (job, job_status(statuses), now, *tail))
-        return True
-    if settlement.counted or rows:
-        status = JobStatus.DEFERRED
-    stage = "held" if hold else "waiting"
-    status = JobStatus.HELD if hold else status
-    cursor.execute(_WAIT_AGAIN, (job, stage, status, settlement.due_at, *tail))
-    return False
-
-
-def _still_open(verdict: Verdict) -> Verdict:
-    """The same words, but the recipient is not final: it will be, or may be, tried again."""
-    return Verdict(
-        RecipientStatus.DEFERRED,
-        verdict.code,
-        verdict.enhanced,
-        verdict.phase,
-        verdict.kind,
-        verdict.text,
-        verdict.hint,
-    )
+    if standing.cancel:
+        cancel(cursor, job, told(note), now, tail)
+    elif standing.finished:
+        cursor.execute(_FINISH, (job, standing.status, now, *tail))
+    else:
+        due_at = settlement.due_at
+        cursor.execute(_WAIT_AGAIN, (job, standing.stage, standing.status, due_at, *tail))
+    return standing.finished

@@ -1,6 +1,7 @@
 """The store: the one place where intake, delivery and reporting meet.
 
 The database is the truth; the folders are views of it.  Every step below may be done twice.
+Where several machines share a queue, each job has one that took it in and files its result.
 
 A job's life, and what a crash leaves behind:
 
@@ -11,10 +12,19 @@ A job's life, and what a crash leaves behind:
                                                 the file's name, so it is still one mail
   content file in queue/, no row                written before a commit that never came: swept
   row waiting (its file in queue/)              will be sent when it is due
+  row held                                      stays so until a person releases or cancels it
   row leased, no dot mark                       the lease is taken back; the attempt is repeated
   row leased, dot mark, no verdict              in doubt: on_doubt decides (RFC 1047)
+  row leased, a person's word noted             as above, then the word: what the attempt left
+                                                open is held or canceled
+  row leased by a process that is silent        PostgreSQL: after its lease term another machine
+                                                takes the lease back, as above
   row finished, not reported                    the result is written (again), the file is moved
   row finished, reported, content still there   the content is dropped
+
+A row may be damaged: by a disk, a hand, a bug of ours.  No other waits for that: one that was to
+be leased is finished (failed, or what its recipients reached), one to be reported is reported as
+far as it can be read, and the record's errors and the recipients' texts say what was damaged.
 
 Times are seconds since the epoch on the caller's clock; the store itself reads no clock.
 """
@@ -37,6 +47,10 @@ OnDoubt = Literal["retry", "hold", "fail"]
 
 class StoreError(Exception):
     """The store cannot be used, or not now; str() says why and what to do."""
+
+
+class StoreAway(StoreError):
+    """The store's server cannot be reached, or not do it, now: trying again may help."""
 
 
 class StoreBroken(StoreError):
@@ -143,6 +157,66 @@ class Settlement:
     tls: Mapping[str, Any] | None = None
 
 
+class Word(StrEnum):
+    """What a person can say to messages that are not finished."""
+
+    HOLD = "hold"  # park it until it is released
+    RELEASE = "release"  # end that
+    RETRY = "retry"  # the same, and let no deferral keep it waiting
+    CANCEL = "cancel"  # end it: recipients not yet final are canceled
+
+
+class Effect(StrEnum):
+    """What a word did to one message."""
+
+    DONE = "done"
+    UNDER_WAY = "under_way"  # leased: a hold or cancel is noted, and falls on what it leaves open
+    UNCHANGED = "unchanged"  # it is so already: held; or not held, when it is to be released
+    SCHEDULED = "scheduled"  # never tried, its send_at to come: it is not held, and goes then
+    FINISHED = "finished"  # every recipient is final: the folders have it
+
+
+@dataclass(frozen=True, slots=True)
+class Instructed:
+    """One message after a word was said to it; account is its Route.key.
+
+    pending tells a word that is noted until the attempt under way ends.
+    """
+
+    queue_id: str
+    name: str
+    job_id: str | None
+    account: str
+    effect: Effect
+    status: JobStatus
+    due_at: float | None
+    expires_at: float | None
+    pending: Word | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages that are not finished are meant: all that meet each of the terms given.
+
+    key is a queue id, a job id or a name; account a Route.key.  Empty states: any.
+    """
+
+    key: str | None = None
+    account: str | None = None
+    states: frozenset[JobStatus] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a selection in the order of coming in; after is where the next page begins.
+
+    after None: this is the last one.  Only the engine can read it.
+    """
+
+    queue_ids: tuple[str, ...]
+    after: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientRecord:
     address: str
@@ -156,7 +230,7 @@ class Record:
 
     envelope_from and message_id are None for a job that never became a message.  due_at is
     None once it is finished, finished_at until then.  account is None where the job named
-    a server.
+    a server.  note is why a person held it, in the person's words.
     """
 
     claim: Claim
@@ -177,6 +251,7 @@ class Record:
     errors: tuple[Problem, ...]
     warnings: tuple[str, ...]
     meta: Mapping[str, Any]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +312,9 @@ class Store(Protocol):
 
         DUPLICATE: a job of the same job_id was claimed within the window before or after, and
         was or may be sent.  One that ended invalid, failed, expired, canceled or duplicate
-        does not count: nobody can have got its mail, and put right it may come again.  The
-        recipients of a duplicate are canceled, and their text names the other's queue id.
+        does not count, unless a recipient is marked a possible duplicate: nobody can have got
+        its mail, and put right it may come again.  The recipients of a duplicate are canceled,
+        and their text names the other's queue id.
 
         Raises ContentError (nothing is kept then) or StoreError (disk full and the like:
         nothing is kept, try again later).
@@ -290,6 +366,32 @@ class Store(Protocol):
         duplicate; with "hold" as well, and the message is parked; with "fail" it is final.
         When every recipient is final the job is finished; else it waits until due_at, or is
         HELD.  Without verdicts and uncounted, the lease is given back as if it had not been.
+        A person's word that was noted meanwhile (see instruct) then falls on what is open:
+        it is HELD, or canceled and with that finished.
+        """
+        ...
+
+    async def select(self, selection: Selection, after: str = "", limit: int = 500) -> Page:
+        """The messages not finished that are meant, from the page before's after on."""
+        ...
+
+    async def instruct(
+        self, word: Word, queue_ids: Collection[str], now: float, reason: str = ""
+    ) -> list[Instructed]:
+        """Say a word to messages, in one step; what it did to each, in any order.
+
+        Ids that are unknown are left out.  A lease is never taken away: to one leased, HOLD
+        and CANCEL are noted in its row, and the last word counts (RELEASE and RETRY take an
+        earlier one back).  HOLD parks what waits, in whatever due time; a held message does
+        not expire.  RELEASE makes a held one wait again, DEFERRED if it was ever tried and
+        else QUEUED, due now; but one that was never tried keeps a due time to come (its
+        send_at).  RETRY does so, too, and makes a DEFERRED one due now.  CANCEL ends one that
+        waits or is held: open recipients are CANCELED, with the reason in the text of those
+        never tried and in the hint of the others, who keep their server's last words; those
+        final stay as they are, and the job is finished.  Attempts and expires_at are left alone.
+
+        reason is kept as the note of a held message, and shown for a canceled one.  Sets ready
+        where something became due, finished where something is.
         """
         ...
 

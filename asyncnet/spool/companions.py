@@ -81,13 +81,13 @@ def return_companions(folder: SpoolFolder, name: str, queue_id: str) -> None:
 def may_follow(folder: SpoolFolder, name: str) -> bool:
     """Whether a companion is missing that may be on its way.
 
+    Asked before pickup/ is read: what lay in neither place then was not on its way between them.
     "mv NAME.* pickup/" brings hello.eml before hello.envelope.yaml, and hello.json, out of
     failed/, before hello.result.json: taken at once, it would go to the wrong people.
     """
     if name.lower().endswith(".eml") and not _lies(folder, name, ENVELOPE_ENDING):
         return True
-    result = companion_name(name, RESULT_ENDING)
-    if not os.path.lexists(folder.failed / result):
+    if not os.path.lexists(f"{folder.failed}/{companion_name(name, RESULT_ENDING)}"):
         return False
     return not os.path.lexists(folder.failed / name) and not _lies(folder, name, RESULT_ENDING)
 

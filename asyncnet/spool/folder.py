@@ -40,7 +40,7 @@ _CLAIMED = re.compile(rf"({QUEUE_ID.pattern})\.(.+)(\.(?:yaml|yml|json|eml))", r
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A job file as it was read, and its status after that."""
+    """A job file as it was read, and its status when that began."""
 
     octets: bytes
     status: os.stat_result
@@ -63,9 +63,11 @@ def split_name(name: str) -> tuple[str, str]:
     are replaced; a stem over MAX_STEM_OCTETS is cut between two characters.
     """
     stem, dot, ending = name.rpartition(".")
-    octets = os.fsencode(stem)
-    readable = octets.decode("utf-8", "replace")
-    readable = "".join("_" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in readable)
+    readable = stem
+    if not (stem.isascii() and stem.isprintable()):
+        octets = os.fsencode(stem)
+        readable = octets.decode("utf-8", "replace")
+        readable = "".join("_" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in readable)
     cut = readable.encode()[:MAX_STEM_OCTETS].decode("utf-8", "ignore")
     if f"{cut}.{ending}".lower().endswith(COMPANION_ENDINGS):
         cut = cut[:-1]  # by the cut alone: no job is called so
@@ -162,7 +164,7 @@ class SpoolFolder:
         """Move a job from pickup/ to queue/, under its id.  Raises OSError."""
         stem, ending = split_name(name)
         job_file = f"{queue_id}.{stem}{ending}"
-        os.rename(self.pickup / name, self.queue / job_file)
+        os.rename(f"{self.pickup}/{name}", f"{self.queue}/{job_file}")
         return Claim(queue_id, stem, job_file, claimed_at(queue_id))
 
     def claimed(self) -> list[Claim]:
@@ -203,7 +205,7 @@ def claim_of(job_file: str) -> Claim | None:
     return Claim(match[1], match[2], job_file, claimed_at(match[1]))
 
 
-def read_job_file(path: Path, max_octets: int) -> JobFile:
+def read_job_file(path: str | Path, max_octets: int) -> JobFile:
     """A job file's octets, at most one more than max_octets.
 
     Raises OSError; ELOOP (a link) and EINVAL stand for what is no plain file.
@@ -211,14 +213,19 @@ def read_job_file(path: Path, max_octets: int) -> JobFile:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     descriptor = os.open(path, flags)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "is no regular file")
         octets = b""
-        while len(octets) <= max_octets:
-            more = os.read(descriptor, max_octets + 1 - len(octets))
-            if not more:
-                break
+        # Asked for what there is and an octet more: room for the most costs more than all else.
+        room = min(max_octets, status.st_size) + 1
+        while len(octets) < room and (more := os.read(descriptor, room - len(octets))):
             octets += more
-        return JobFile(octets, os.fstat(descriptor))
+            if len(octets) == status.st_size:
+                break
+            if len(octets) == room:  # it grows: its status is told as it is at the end
+                room = max_octets + 1
+                status = os.fstat(descriptor)
+        return JobFile(octets, status)
     finally:
         os.close(descriptor)

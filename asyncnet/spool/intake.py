@@ -15,8 +15,10 @@ and bring the file back into pickup/, where it would be claimed as a second mail
 import asyncio
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import structlog
 
@@ -42,11 +44,17 @@ from asyncnet.spool.taking import Taken, take
 from asyncnet.spool.trouble import Trouble, sleep_unless
 
 TURN_S = 0.0025  # of job files at a stretch; then the sockets get their turn
-IN_FLIGHT = 256  # jobs between claim and commit: enough for one commit to carry hundreds
+IN_FLIGHT = 512  # jobs between claim and commit: enough for one commit to carry hundreds
+COMPOSED_A_TURN = 32  # by then another TURN_S is over
 SCANS_BETWEEN = 8  # at most, in a scan interval, for files that become ready before it is over
 FOLLOW_AGAIN_S = 10.0  # between attempts to watch a folder that could not be watched
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def free_octets(folder: Path) -> int:
+    """What the disk of a folder has left for us.  Raises OSError."""
+    return shutil.disk_usage(folder).free
 
 
 class Intake:
@@ -54,7 +62,7 @@ class Intake:
 
     on_step, for tests of crashes, is told each step: "companions claimed" (where there are
     any), "claimed", "composed", "accepted".
-    With events False the folder is only scanned.
+    With events False the folder is only scanned.  free_octets tells what the disk has left.
     """
 
     def __init__(
@@ -69,12 +77,15 @@ class Intake:
         random_bits: Callable[[int], int] = secrets.randbits,
         on_step: Callable[[str], None] | None = None,
         events: bool = True,
+        free_octets: Callable[[Path], int] = free_octets,
     ) -> None:
         self.watching = asyncio.Event()  # set while events tell of new files
         self.begun = asyncio.Event()  # set when they do, or when it is clear that they do not
         self._folder = folder
         self._store = store
         self._scan_s = spool.scan
+        self._min_free_octets = spool.min_free
+        self._free_octets = free_octets
         self._grace_s = spool.grace
         self._clock = clock
         self._random_bits = random_bits
@@ -98,7 +109,10 @@ class Intake:
         self._ended.set()  # until run() begins
         self._scan_now = asyncio.Event()
         self._trouble = Trouble("intake", self._stopping)
+        # Apart from it: jobs that were claimed before still end well meanwhile.
+        self._no_room = Trouble("intake", self._stopping)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._claimed: list[tuple[Claim, Taken | None]] = []  # since the last flush was asked for
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
 
@@ -186,8 +200,9 @@ class Intake:
         for claim in claims:
             if claim.queue_id not in known and not self._stopping.is_set():
                 log.info("claimed before, taken again", queue_id=claim.queue_id, name=claim.name)
-                await self._slots.acquire()
-                self._start(claim, None)
+                await self._acquire()
+                self._claimed.append((claim, None))
+        self._hand_on()
 
     async def _repair(self, known: frozenset[str]) -> list[Claim]:
         while not self._stopping.is_set():
@@ -201,20 +216,47 @@ class Intake:
         while not self._stopping.is_set():
             await self._pickup.bell.wait()
             self._pickup.bell.clear()
-            turn_over = time.perf_counter() + TURN_S
             while self._pickup.ready and not self._stopping.is_set():
-                name = self._pickup.next()
-                try:
-                    await self._take(name)
-                except OSError as error:
-                    self._pickup.notice(name)
-                    await self._trouble.wait(error.strerror or str(error))
-                if time.perf_counter() >= turn_over:
+                if await self._room():
+                    await self._turn(time.perf_counter() + TURN_S)
+                    self._hand_on()
                     await asyncio.sleep(0)
-                    turn_over = time.perf_counter() + TURN_S
+
+    async def _turn(self, until_s: float) -> None:
+        """Take jobs until a time of perf_counter()."""
+        while self._pickup.ready and not self._stopping.is_set():
+            name = self._pickup.next()
+            try:
+                await self._take(name)
+            except OSError as error:
+                self._pickup.notice(name)
+                self._hand_on()
+                await self._trouble.wait(error.strerror or str(error))
+            if time.perf_counter() >= until_s:
+                return
+
+    async def _room(self) -> bool:
+        """Whether the disk has room for more; if not, some time has passed.
+
+        The room that is kept is for what was taken: its results, the queue's own log.
+        """
+        root = self._folder.root
+        try:
+            free = self._free_octets(root)
+        except OSError as error:
+            await self._no_room.wait(f"{root}: {error.strerror}")
+            return False
+        if free >= self._min_free_octets:
+            self._no_room.over()
+            return True
+        needed = f"{self._min_free_octets / 1e6:g} MB"
+        why = f"the disk of {root} has less than {needed} free ([spool] min_free): make room"
+        await self._no_room.wait(why)
+        return False
 
     async def _take(self, name: str) -> None:
         """Judge one file and claim it, if its time has come.  Raises OSError: local fault."""
+        follows = may_follow(self._folder, name)
         try:
             taken = await take(self._folder.pickup, name)
         except FileNotFoundError:
@@ -224,14 +266,17 @@ class Intake:
         now = self._clock()
         if taken.may_be_under_way and self._pickup.may_wait(name, taken.status, now):
             return
-        if may_follow(self._folder, name) and self._pickup.may_settle(name, taken.status, now):
+        if follows and self._pickup.may_settle(name, taken.status, now):
             self._scan_now.set()
             return
-        await self._slots.acquire()
+        await self._acquire()
         claim = None
         try:
             queue_id = self._ids.next(now, self._random_bits(RANDOM_BITS))
-            claim, alone = await self._claim(name, queue_id)
+            if alone := taken.is_alone:
+                claim = self._folder.claim(name, queue_id)
+            else:
+                claim, alone = await self._claim(name, queue_id)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -245,7 +290,8 @@ class Intake:
                 self._slots.release()
         self._on_step("claimed")
         self._pickup.forget(name)
-        self._start(claim, taken if alone and self._is_unchanged(claim, taken) else None)
+        known = taken if alone and self._is_unchanged(claim, taken) else None
+        self._claimed.append((claim, known))
 
     async def _claim(self, name: str, queue_id: str) -> tuple[Claim, bool]:
         """The claim, and whether no other file went along.  Raises OSError or SpoolBroken."""
@@ -262,31 +308,59 @@ class Intake:
     def _is_unchanged(self, claim: Claim, taken: Taken) -> bool:
         """Whether what was claimed is what was read: its writer may have gone on."""
         try:
-            status = os.lstat(self._folder.queue / claim.job_file)
+            status = os.lstat(f"{self._folder.queue}/{claim.job_file}")
         except OSError:
             return False
         return identity(status) == identity(taken.status)
 
     # Handing over.
 
-    def _start(self, claim: Claim, taken: Taken | None) -> None:
-        """Hand a claimed job over in a task, which gives the slot back."""
-        task = asyncio.create_task(self._bring(claim, taken))
+    async def _acquire(self) -> None:
+        """Wait for a slot, which the task of _start() gives back."""
+        if self._slots.locked():
+            self._hand_on()  # it may be these that we wait for
+        await self._slots.acquire()
+
+    def _hand_on(self) -> None:
+        """Go on with what was claimed: one flush for all of it."""
+        if self._claimed:
+            batch, self._claimed = self._claimed, []
+            self._keep(asyncio.create_task(self._bring_all(batch)))
+
+    async def _bring_all(self, batch: list[tuple[Claim, Taken | None]]) -> None:
+        """Hand claimed jobs over, each in a task of its own, which gives its slot back."""
+        flushed = True
+        try:
+            await self._flush.wait()
+        except (OSError, SpoolBroken):
+            flushed = False  # each meets it again, and deals with it
+        for number, (claim, taken) in enumerate(batch, 1):
+            task = asyncio.create_task(self._bring(claim, taken, flushed=flushed))
+            self._keep(task)
+            task.add_done_callback(self._brought)
+            if number % COMPOSED_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
-        task.add_done_callback(self._brought)
+        task.add_done_callback(self._tasks.discard)
 
     def _brought(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         self._slots.release()
         if not task.cancelled() and (fault := task.exception()) is not None:
             # A fault of ours.  The other jobs go on; this one is redone at the next start.
             log.error("a claimed job was not handed over", exc_info=fault)
 
-    async def _bring(self, claim: Claim, taken: Taken | None) -> None:
-        """Bring a claimed job into the store, however often that must be tried."""
+    async def _bring(self, claim: Claim, taken: Taken | None, *, flushed: bool) -> None:
+        """Bring a claimed job into the store, however often that must be tried.
+
+        flushed: its claim is on the disk.
+        """
         while True:
             try:
-                await self._flush.wait()
+                if not flushed:
+                    await self._flush.wait()
+                    flushed = True
                 if taken is None:
                     taken = await take(self._folder.queue, claim.job_file)
                 if taken is not None:

@@ -2,44 +2,35 @@
 
 For a batch of jobs, each step repeated by the next start when a crash cuts it off:
 
-  result written aside, flushed, renamed     written again: the same octets under the same name
+  results written aside, flushed, renamed    written again: the same octets under the same name
   job file moved from queue/ to the result,  it is there already
     after its envelope file, if any
   folders flushed                            flushed again
   marked as reported in the store            nothing: it is done
   an earlier attempt's result removed        removed at the next start: the new one holds it all
 
-Names are kept.  Where another job's result or file has the name, both of ours get ~QUEUEID;
-what makes a name ours is the queue id inside the result.
+How files and names are dealt with stands in filing.py.
 """
 
 import asyncio
-import contextlib
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable
 
 import structlog
 
-from asyncnet.mail.verdict import JobStatus
-from asyncnet.mailqueue.store import Record, Store, StoreBroken, StoreError
+from asyncnet.mailqueue.store import Store, StoreBroken, StoreError
 from asyncnet.spool.companions import companions_alone, set_aside_alone
-from asyncnet.spool.earlier_files import EarlierFiles, result_in
-from asyncnet.spool.folder import (
-    ENVELOPE_ENDING,
-    RESULT_ENDING,
-    SpoolFolder,
-    companion_name,
-    split_name,
-)
-from asyncnet.spool.result import result_octets
-from asyncnet.spool.trouble import Trouble
+from asyncnet.spool.earlier_files import EarlierFiles
+from asyncnet.spool.filing import Filed, Filing
+from asyncnet.spool.folder import RESULT_ENDING, SpoolFolder
+from asyncnet.spool.trouble import Trouble, sleep_unless
 
-BATCH = 200  # jobs for which the folders are flushed once
-FLUSHERS = 8  # files flushed at once: a journal commits them together (measured: 2.7 times as fast)
+BATCH = 500  # jobs for which the folders are flushed once
+# In a burst others finish while a batch is filed: they are let come together, and share flushes
+# instead of taking some each.  Jobs that come singly are reported as they come.
+A_BURST = 8  # jobs in a batch
+GATHER_S = 0.1  # from the beginning of such a batch to that of the next
 POLL_S = 30.0  # should a hint be lost
 FORGET_EVERY_S = 3600.0  # rows of a week make this cheap, and nobody waits for it
 
@@ -70,6 +61,7 @@ class Reporter:
         self._forgot_at = -math.inf
         self._earlier = EarlierFiles(folder)
         self._on_step = on_step or (lambda step: None)
+        self._filing = Filing(folder, self._earlier, self._on_step)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()  # until run() begins
@@ -81,12 +73,15 @@ class Reporter:
         try:
             while True:
                 self._store.finished.clear()
-                more = await self._report_some()
-                if self._stopping.is_set() and (not more or self._trouble.lasts):
+                began_at_s = asyncio.get_running_loop().time()
+                jobs = await self._report_some()
+                if self._stopping.is_set() and (not jobs or self._trouble.lasts):
                     return
-                if not more:
+                if not jobs:
                     await self._forget()
                     await self._wait()
+                elif A_BURST <= jobs < BATCH:
+                    await self._gather(until_s=began_at_s + GATHER_S)
         finally:
             self._ended.set()
 
@@ -102,6 +97,12 @@ class Reporter:
                 await self._store.finished.wait()
         except TimeoutError:
             return
+
+    async def _gather(self, until_s: float) -> None:
+        """Let more come, until a time of the loop's clock."""
+        wait_s = until_s - asyncio.get_running_loop().time()
+        if wait_s > 0.0:
+            await sleep_unless(self._stopping, wait_s)
 
     async def _forget(self) -> None:
         """Drop rows that are old enough; the hour's first idle moment does it."""
@@ -123,22 +124,28 @@ class Reporter:
         if forgotten:
             log.info("old jobs forgotten", jobs=forgotten)
 
-    async def _report_some(self) -> bool:
-        """Report one batch; returns whether there may be more."""
+    async def _report_some(self) -> int:
+        """Report one batch; how many jobs it had, those that could not be filed included.
+
+        One where even that is not known.
+        """
         try:
             records = await self._store.unreported(BATCH)
             if not records:
-                return False
-            done, fault = await asyncio.to_thread(self.file, records)
+                return 0
+            filed, fault = await asyncio.to_thread(self._filing.file, records)
+            done = [it.record.claim.queue_id for it in filed]
             await self._store.mark_reported(done)
         except StoreBroken:
             raise
         except StoreError as error:
             await self._trouble.wait(str(error))
-            return True
+            return 1
         except OSError as error:
             await self._trouble.wait(error.strerror or str(error))
-            return True
+            return 1
+        for it in filed:
+            _log_reported(it)
         if done:
             self._on_step("reported")
             await asyncio.to_thread(self._earlier.remove, done)
@@ -146,44 +153,7 @@ class Reporter:
             await self._trouble.wait(fault)
         else:
             self._trouble.over()
-        return True
-
-    def file(self, records: list[Record]) -> tuple[list[str], str | None]:
-        """Write results and move jobs; returns the queue ids that are done and the last fault.
-
-        Blocking.  Each job stands for itself: where one cannot be filed, the others are.
-        Raises SpoolBroken, or OSError where the folders cannot be flushed now.
-        """
-        done: list[str] = []
-        fault = None
-        with ThreadPoolExecutor(min(len(records), FLUSHERS), "reporter") as flushers:
-            written = list(flushers.map(self._write_aside, records))
-        for record, error in zip(records, written, strict=True):
-            try:
-                if error is not None:
-                    raise error
-                self._file_one(record)
-            except OSError as trouble:
-                fault = f"{record.claim.name}: {trouble.strerror}"
-                continue
-            done.append(record.claim.queue_id)
-        folder = self._folder
-        folder.flush((folder.sent, folder.failed, folder.queue))
-        return done, fault
-
-    def _write_aside(self, record: Record) -> OSError | None:
-        """Put the whole result on the disk under a name of its own."""
-        aside = self._aside(record)
-        try:
-            earlier, letter = self._earlier.read(record, self._target(record))
-            octets = result_octets(record, earlier, letter)
-            with open(aside, "wb") as file:
-                file.write(octets)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            return error
-        return None
+        return len(records)
 
     async def _sweep(self) -> None:
         """Put away results that nobody uses: those that a crash left in queue/, nothing finished
@@ -198,49 +168,13 @@ class Reporter:
             log.warning("a result lay in pickup/ without its job", file=name, kept=kept)
         self._on_step("swept")
 
-    def _file_one(self, record: Record) -> None:
-        target = self._target(record)
-        job_file = self._folder.queue / record.claim.job_file
-        envelope_file = self._folder.queue / companion_name(job_file.name, ENVELOPE_ENDING)
-        ending = split_name(record.claim.job_file)[1]
-        waiting = [(ending, job_file)] if os.path.lexists(job_file) else []
-        if ending.lower() == ".eml" and os.path.lexists(envelope_file):
-            waiting.insert(0, (ENVELOPE_ENDING, envelope_file))
-        name = _free_name(target, record, [it for it, _ in waiting])
-        os.rename(self._aside(record), target / f"{name}{RESULT_ENDING}")
-        self._on_step("result written")
-        for its_ending, file in waiting:
-            # Gone: moved before a crash, or taken away by somebody; the result stands anyway.
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(file, target / f"{name}{its_ending}")
-        self._on_step("job moved")
-        log.info(
-            "job reported",
-            queue_id=record.claim.queue_id,
-            name=name,
-            status=str(record.status),
-            recipients=len(record.recipients),
-        )
 
-    def _target(self, record: Record) -> Path:
-        return self._folder.sent if record.status is JobStatus.SENT else self._folder.failed
-
-    def _aside(self, record: Record) -> Path:
-        return self._target(record) / f".{record.claim.queue_id}{RESULT_ENDING}.tmp"
-
-
-def _free_name(target: Path, record: Record, endings: Sequence[str]) -> str:
-    """The name for result and job in target: the old one, or NAME~QUEUEID on a clash.
-
-    endings are those of the files that still are to be moved.
-    """
-    name, queue_id = record.claim.name, record.claim.queue_id
-    distinct = f"{name}~{queue_id}"
-    if (target / f"{distinct}{RESULT_ENDING}").exists():
-        return distinct  # chosen before a crash; whether the clash still is does not count
-    result = target / f"{name}{RESULT_ENDING}"
-    if result.exists():
-        return name if result_in(result).get("queue_id") == queue_id else distinct
-    # A job's file without a result: another's, unless ours was moved there already.
-    clash = any(os.path.lexists(target / f"{name}{ending}") for ending in endings)
-    return distinct if clash else name
+def _log_reported(filed: Filed) -> None:
+    record = filed.record
+    log.info(
+        "job reported",
+        queue_id=record.claim.queue_id,
+        name=filed.name,
+        status=str(record.status),
+        recipients=len(record.recipients),
+    )

@@ -48,7 +48,7 @@ def result_octets(
         document[LETTER] = letter
     if earlier is not None:
         document = joined(document, earlier)
-    text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
+    text = _indented(document)
     # The server's words may hold anything; a lone surrogate must not cost the whole result.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -85,4 +85,21 @@ def _tls(tls: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _moment(seconds: float) -> str:
     """Seconds since the epoch as "2026-11-22T10:30:00.125Z"."""
     moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _indented(value: object, end: str = "\n") -> str:
+    """As json.dumps(value, indent=2), which leaves C for Python at an indent; end: a line's.
+
+    Of keys nobody asks: they are all text.
+    """
+    inner = end + "  "
+    if isinstance(value, dict) and value:
+        lines = [f"{inner}{_encode(key)}: {_indented(it, inner)}" for key, it in value.items()]
+        return "{" + ",".join(lines) + end + "}"
+    if isinstance(value, list | tuple) and value:
+        return "[" + ",".join(f"{inner}{_indented(it, inner)}" for it in value) + end + "]"
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode

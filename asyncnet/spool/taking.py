@@ -46,6 +46,11 @@ class Taken:
         unfinished = isinstance(self.outcome, JobRefused) and self.outcome.unfinished
         return unfinished or self.status.st_nlink != 1
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is a job with which nothing goes: no orders beside it, no earlier result."""
+        return isinstance(self.outcome, Job) and self.earlier is None
+
 
 async def take(folder: Path, name: str) -> Taken | None:
     """Read and judge a job file with what goes with it; None for a folder.
@@ -56,7 +61,7 @@ async def take(folder: Path, name: str) -> Taken | None:
     is_message = name.lower().endswith(".eml")
     try:
         # Of a message one octet tells enough here: whether there is any.
-        file = read_job_file(folder / name, 0 if is_message else MAX_DOCUMENT_OCTETS)
+        file = read_job_file(f"{folder}/{name}", 0 if is_message else MAX_DOCUMENT_OCTETS)
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno in LOCAL_FAULTS:
             raise
@@ -98,7 +103,7 @@ def _beside(
     Raises JobRefused, or OSError for a fault of this machine.
     """
     try:
-        file = read_job_file(folder / companion_name(name, ending), max_octets)
+        file = read_job_file(f"{folder}/{companion_name(name, ending)}", max_octets)
     except OSError as error:
         if error.errno in NO_FILE:
             return None

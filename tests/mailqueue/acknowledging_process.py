@@ -1,6 +1,6 @@
 """Accepts messages for ever, a hundred at a time, and prints each id that was acknowledged.
 
-python -m tests.mailqueue.acknowledging_process FOLDER
+python -m tests.mailqueue.acknowledging_process FOLDER|URL
 """
 
 import asyncio
@@ -8,12 +8,20 @@ import itertools
 import sys
 from pathlib import Path
 
+from asyncnet.mailqueue.postgres import PostgresStore
 from asyncnet.mailqueue.sqlite import SqliteStore
+from asyncnet.mailqueue.store import Store
 from tests.mailqueue.messages import DEDUP_WINDOW_S, LARGE, NOW, SMALL, message
 
 
-async def accept_for_ever(folder: Path) -> None:
-    store = SqliteStore(folder / "queue.db", folder / "queue", dedup_window_s=DEDUP_WINDOW_S)
+def store_at(place: str) -> Store:
+    if place.startswith("postgresql:"):
+        return PostgresStore(place, "here", dedup_window_s=DEDUP_WINDOW_S)
+    folder = Path(place)
+    return SqliteStore(folder / "queue.db", folder / "queue", dedup_window_s=DEDUP_WINDOW_S)
+
+
+async def accept_for_ever(store: Store) -> None:
     await store.open(NOW)
     numbers = itertools.count()
 
@@ -27,4 +35,4 @@ async def accept_for_ever(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(accept_for_ever(Path(sys.argv[1])))
+    asyncio.run(accept_for_ever(store_at(sys.argv[1])))

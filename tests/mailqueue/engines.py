@@ -2,14 +2,15 @@
 
 import itertools
 import shutil
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
+from asyncnet.mailqueue.postgres import PostgresStore
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import Store
 from tests.mailqueue.messages import DEDUP_WINDOW_S, NOW
+from tests.support.postgres import PostgresServer
 
 
 class Engine(Protocol):
@@ -63,4 +64,39 @@ class SqliteEngine:
         return store
 
 
-ENGINES: dict[str, Callable[[Path, AsyncExitStack], Engine]] = {"sqlite": SqliteEngine}
+class PostgresEngine:
+    """A schema of its own on the server; after a crash, what the process before has committed."""
+
+    def __init__(self, server: PostgresServer, cleanup: AsyncExitStack) -> None:
+        self.server = server
+        self.url: str | None = None
+        self.store: PostgresStore | None = None
+        self._cleanup = cleanup
+
+    async def open(self, now: float = NOW) -> PostgresStore:
+        if self.store is not None:
+            await self.store.close()
+        return await self.crash(now)
+
+    async def crash(self, now: float = NOW) -> PostgresStore:
+        self.store = await self.another("here", now)
+        return self.store
+
+    def content_files(self) -> list[str]:
+        return []
+
+    async def another(
+        self, owner: str, now: float = NOW, *, term_s: float = 30.0, alone: bool = True
+    ) -> PostgresStore:
+        """One more store on the same queue, as on another machine."""
+        if self.url is None:
+            self.url = await self.server.new_schema()
+        store = PostgresStore(
+            self.url, owner, dedup_window_s=DEDUP_WINDOW_S, alone=alone, lease_term_s=term_s
+        )
+        self._cleanup.push_async_callback(store.close)
+        await store.open(now)
+        return store
+
+
+ENGINES = ("sqlite", "postgres")

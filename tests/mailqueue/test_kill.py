@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.mailqueue.engines import SqliteEngine
+from asyncnet.mailqueue.store import Lease, Store
+from tests.mailqueue.engines import PostgresEngine, SqliteEngine
 from tests.mailqueue.messages import LARGE, NOW, SMALL
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize("enough", [1, 500, 3000])
-async def test_what_was_acknowledged_outlives_sigkill(sqlite: SqliteEngine, enough: int) -> None:
-    sqlite.folder.mkdir()
+async def acknowledged_until_killed(place: str, enough: int) -> set[str]:
+    """What a process says that it accepted, killed when that is enough."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.mailqueue.acknowledging_process",
-        str(sqlite.folder),
+        place,
         cwd=REPOSITORY,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -33,14 +33,37 @@ async def test_what_was_acknowledged_outlives_sigkill(sqlite: SqliteEngine, enou
     printed += await process.stdout.read()
     assert await process.wait() == -signal.SIGKILL
     ids = set(printed.decode().split("\n")[:-1])  # the last line may be cut
-
-    store = await sqlite.open()
     assert len(ids) >= enough
+    return ids
+
+
+async def all_is_whole(store: Store, ids: set[str]) -> list[Lease]:
+    """Whatever was acknowledged is there, and nothing is half there."""
     assert await store.known(ids) == ids
     leases = await store.lease(NOW, 1_000_000)
     assert {lease.queue_id for lease in leases} >= ids
     for lease in leases:
         size = (LARGE if int(lease.queue_id[1:]) % 50 == 0 else SMALL).octets
         assert sum(len(block) for block in store.content(lease).blocks()) == size
+    return leases
+
+
+@pytest.mark.parametrize("enough", [1, 500, 3000])
+async def test_what_was_acknowledged_outlives_sigkill(sqlite: SqliteEngine, enough: int) -> None:
+    sqlite.folder.mkdir()
+    ids = await acknowledged_until_killed(str(sqlite.folder), enough)
+    leases = await all_is_whole(await sqlite.open(), ids)
     files = {f"{lease.queue_id}.msg" for lease in leases if lease.size_octets == LARGE.octets}
     assert set(sqlite.content_files()) == files
+
+
+@pytest.mark.parametrize("enough", [1, 500, 3000])
+async def test_the_same_on_a_database(postgres: PostgresEngine, enough: int) -> None:
+    postgres.url = await postgres.server.new_schema()
+    ids = await acknowledged_until_killed(postgres.url, enough)
+    leases = await all_is_whole(await postgres.open(), ids)
+    rows = await postgres.server.fetch(
+        "SELECT count(DISTINCT job), count(*) FROM content", postgres.url
+    )
+    large = sum(lease.size_octets == LARGE.octets for lease in leases)
+    assert tuple(rows[0]) == (len(leases), len(leases) + large)  # two parts make a large one

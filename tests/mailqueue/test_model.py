@@ -1,4 +1,4 @@
-"""The SQLite engine against a model of a few dictionaries: any sequence of steps and crashes."""
+"""Each engine against a model of a few dictionaries: any sequence of steps and crashes."""
 
 import asyncio
 import tempfile
@@ -9,12 +9,26 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from asyncnet.mail.envelope import Route
 from asyncnet.mail.verdict import JobStatus, RecipientStatus, Verdict, job_status
-from asyncnet.mailqueue.store import Acceptance, AccountState, Lease, OnDoubt, Settlement
-from tests.mailqueue.engines import SqliteEngine
+from asyncnet.mailqueue.store import (
+    Acceptance,
+    AccountState,
+    Effect,
+    Lease,
+    OnDoubt,
+    Settlement,
+    Word,
+)
+from tests.mailqueue.engines import Engine, PostgresEngine, SqliteEngine
 from tests.mailqueue.messages import (
     ACCEPTED,
     DEFERRED,
@@ -26,6 +40,7 @@ from tests.mailqueue.messages import (
     SMALL,
     message,
 )
+from tests.support.postgres import PostgresServer
 
 ACCOUNTS = ("work", "home", "club")
 VERDICTS = (ACCEPTED, REJECTED, DEFERRED, IN_DOUBT, EXPIRED)
@@ -47,13 +62,19 @@ class Job:
     dot: bool = False
     attempts: int = 0
     reported: bool = False
+    word: Word | None = None  # noted until the lease ends
+
+    @property
+    def tried(self) -> bool:
+        return self.attempts > 0 or any(it is not RecipientStatus.PENDING for it in self.statuses)
 
     @property
     def waits(self) -> bool:
         return self.lease is None and not self.status.final and self.status is not JobStatus.HELD
 
     def settle(self, settlement: Settlement) -> None:
-        hold = settlement.hold
+        hold = settlement.hold or self.word is Word.HOLD
+        word, self.word = self.word, None
         for position, verdict in settlement.verdicts.items():
             status = verdict.status
             if status is RecipientStatus.IN_DOUBT and self.on_doubt != "fail":
@@ -65,10 +86,38 @@ class Job:
         self.lease, self.dot, self.due_at = None, False, settlement.due_at
         if all(status.final for status in self.statuses):
             self.status = job_status(self.statuses)
+        elif word is Word.CANCEL:
+            self.cancel()
         elif hold:
             self.status = JobStatus.HELD
         elif settlement.counted or settlement.verdicts:
             self.status = JobStatus.DEFERRED
+
+    def cancel(self) -> None:
+        self.statuses = [it if it.final else RecipientStatus.CANCELED for it in self.statuses]
+        self.status = job_status(self.statuses)
+
+    def hear(self, word: Word, now: float) -> Effect:
+        """What the contract says of a word."""
+        if self.status.final:
+            return Effect.FINISHED
+        if self.lease is not None:
+            self.word = word if word in (Word.HOLD, Word.CANCEL) else None
+            return Effect.UNDER_WAY
+        if word is Word.CANCEL:
+            self.cancel()
+            return Effect.DONE
+        held = self.status is JobStatus.HELD
+        if word is Word.HOLD:
+            self.status = JobStatus.HELD
+            return Effect.UNCHANGED if held else Effect.DONE
+        if not held and (word is Word.RELEASE or self.due_at <= now):
+            return Effect.UNCHANGED
+        self.status = JobStatus.DEFERRED if self.tried else JobStatus.QUEUED
+        if not self.tried and self.due_at > now:
+            return Effect.SCHEDULED
+        self.due_at = now
+        return Effect.DONE
 
 
 class QueueLife(RuleBasedStateMachine):
@@ -79,11 +128,14 @@ class QueueLife(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.cleanup = AsyncExitStack()
-        self.engine = SqliteEngine(Path(self.folder.name), self.cleanup)
+        self.engine = self.make_engine(Path(self.folder.name), self.cleanup)
         self.store = self.runner.run(self.engine.open())
         self.now = NOW
         self.jobs: dict[str, Job] = {}
         self.until = dict.fromkeys(ACCOUNTS, 0.0)
+
+    def make_engine(self, folder: Path, cleanup: AsyncExitStack) -> Engine:
+        return SqliteEngine(folder, cleanup)
 
     def teardown(self) -> None:
         self.runner.run(self.cleanup.aclose())
@@ -179,6 +231,17 @@ class QueueLife(RuleBasedStateMachine):
         self.runner.run(self.store.settle(job.lease, settlement, self.now))
         job.settle(settlement)
 
+    @precondition(lambda self: self.jobs)
+    @rule(choice=st.data(), word=st.sampled_from(Word))
+    def say(self, choice: st.DataObject, word: Word) -> None:
+        meant = choice.draw(st.lists(st.sampled_from(sorted(self.jobs)), unique=True))
+        told = self.runner.run(self.store.instruct(word, meant, self.now))
+        assert sorted(it.queue_id for it in told) == sorted(meant)
+        for it in told:
+            job = self.jobs[it.queue_id]
+            assert it.effect is job.hear(word, self.now)
+            assert (it.status, it.pending) == (job.status, job.word)
+
     @rule(account=st.sampled_from(ACCOUNTS), wait=st.sampled_from([0.0, 20.0, inf]))
     def close_account(self, account: str, wait: float) -> None:
         self.until[account] = self.now + wait
@@ -206,6 +269,8 @@ class QueueLife(RuleBasedStateMachine):
             if job.lease is not None and job.dot:
                 doubt = dict.fromkeys(job.lease.positions, IN_DOUBT)
                 job.settle(Settlement(doubt, self.now))
+            elif job.lease is not None and job.word is not None:
+                job.settle(Settlement({}, self.now, counted=False))
             job.lease = None
 
     @invariant()
@@ -229,10 +294,21 @@ class QueueLife(RuleBasedStateMachine):
         assert self.runner.run(self.store.next_due(self.now)) == (None if isinf(first) else first)
 
 
-TestQueueLife = QueueLife.TestCase
-TestQueueLife.settings = settings(
+LIVES = settings(
     max_examples=30,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def test_sqlite_does_what_the_model_does() -> None:
+    run_state_machine_as_test(QueueLife, settings=LIVES)
+
+
+def test_postgres_does_what_the_model_does(postgres_server: PostgresServer) -> None:
+    class PostgresLife(QueueLife):
+        def make_engine(self, folder: Path, cleanup: AsyncExitStack) -> Engine:
+            return PostgresEngine(postgres_server, cleanup)
+
+    run_state_machine_as_test(PostgresLife, settings=settings(LIVES, max_examples=15))

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 import time
-from pathlib import Path
 
 import pytest
 
@@ -213,8 +212,8 @@ async def test_a_lack_of_descriptors_is_no_fault_of_a_job_or_what_goes_with_it(
     with no_more_descriptors(), pytest.raises(OSError, match="Too many open files"):
         await take(folder.pickup, "mail.eml")
 
-    def none_left_for_it(path: Path, max_octets: int) -> JobFile:
-        if path.name.endswith(".yaml"):
+    def none_left_for_it(path: str, max_octets: int) -> JobFile:
+        if path.endswith(".yaml"):
             raise OSError(errno.EMFILE, "Too many open files")
         return read_job_file(path, max_octets)
 

@@ -330,8 +330,8 @@ async def test_all_is_on_the_disk_before_the_row_says_so(
         done.append(f"flush {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
         fsync(descriptor)
 
-    def watched_rename(source: Path, target: Path) -> None:
-        done.append(f"to {target.parent.name}/{target.name}")
+    def watched_rename(source: str, target: str) -> None:
+        done.append(f"to {Path(target).parent.name}/{Path(target).name}")
         rename(source, target)
 
     class Watched(SqliteStore):

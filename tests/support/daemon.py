@@ -61,13 +61,16 @@ class DaemonProcess:
         self._ended = True
         self._noted.set()
 
-    async def said(self, event: str) -> dict[str, Any] | None:
-        """The first log line of that event, as soon as it is there; None: it ended without."""
+    async def said(self, event: str, **told: Any) -> dict[str, Any] | None:
+        """The first log line of that event that tells so, as soon as it is there.
+
+        None: the daemon ended without.
+        """
         async with asyncio.timeout(START_S):
             while True:
                 self._noted.clear()
                 for entry in self.log:
-                    if entry["event"] == event:
+                    if entry["event"] == event and told.items() <= entry.items():
                         return entry
                 if self._ended:
                     return None

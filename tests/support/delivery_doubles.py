@@ -16,15 +16,19 @@ from asyncnet.mailqueue.store import (
     AccountState,
     Backlog,
     Claim,
+    Instructed,
     Lease,
     LeaseLost,
     NewMessage,
     OnDoubt,
+    Page,
     RecipientRecord,
     Record,
     Refusal,
+    Selection,
     Settlement,
     StoreError,
+    Word,
 )
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.transaction import Plan, RecipientReply
@@ -229,6 +233,14 @@ class MemoryStore:
         job.attempts += settlement.counted
         job.due_at = settlement.due_at
         self.log.append(f"settle {lease.queue_id}")
+
+    async def select(self, selection: Selection, after: str = "", limit: int = 500) -> Page:
+        raise AssertionError("delivery has no business with this part of the store")
+
+    async def instruct(
+        self, word: Word, queue_ids: Collection[str], now: float, reason: str = ""
+    ) -> list[Instructed]:
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def unreported(self, limit: int) -> list[Record]:
         raise AssertionError("delivery has no business with this part of the store")

@@ -1,0 +1,177 @@
+"""Filing finished jobs: result files written and flushed, job files moved beside them.
+
+For a batch, so that many share each flush:
+
+  results written aside      under names of their own, in the folder where they will lie
+  flushed                    so that no name ever shows half a result
+  renamed, jobs moved        one by one; the result first
+  folders flushed            from here on the store may be told
+
+Each job stands for itself: where one cannot be filed, the others are.  All of it may be done
+again.  Names are kept; where another job's result or file has the name, both of ours get
+~QUEUEID; what makes a name ours is the queue id inside the result.
+
+Blocking throughout.  Paths are plain text here, since a Path costs more than most of these calls.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asyncnet.mail.verdict import JobStatus
+from asyncnet.mailqueue.store import Record
+from asyncnet.spool.earlier_files import EarlierFiles, result_in
+from asyncnet.spool.flush import flush_file_system
+from asyncnet.spool.folder import (
+    ENVELOPE_ENDING,
+    NO_FILE,
+    RESULT_ENDING,
+    SpoolFolder,
+    companion_name,
+    split_name,
+)
+from asyncnet.spool.result import result_octets
+
+# From so many files on, all are flushed by one call for the file system.  It also waits for what
+# other programs wrote there, which a few files of ours need not.
+MANY = 8
+
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A job that was filed, and the name it has there."""
+
+    record: Record
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """on_step is told "result written" and "job moved" of each job."""
+
+    folder: SpoolFolder
+    earlier: EarlierFiles
+    on_step: Callable[[str], None]
+
+    def file(self, records: Sequence[Record]) -> tuple[list[Filed], str | None]:
+        """Those that are filed and on the disk, and the last fault.
+
+        Raises SpoolBroken, or OSError where the folders cannot be flushed now.
+        """
+        filed: list[Filed] = []
+        written, fault = self._write_results(records)
+        for record in written:
+            try:
+                filed.append(Filed(record, self._file_one(record)))
+            except OSError as error:
+                fault = _told(record, error)
+        self.folder.flush((self.folder.sent, self.folder.failed, self.folder.queue))
+        return filed, fault
+
+    def _write_results(self, records: Sequence[Record]) -> tuple[list[Record], str | None]:
+        """Put whole results on the disk under names of their own; those written."""
+        if len(records) < MANY:
+            return self._write_each(records, flushed=True)
+        # Open before the first octet: it is told of faults since then.
+        descriptor = os.open(self.folder.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            written, fault = self._write_each(records, flushed=False)
+            try:
+                if flush_file_system(descriptor):
+                    return written, fault
+            except OSError:
+                pass  # perhaps of another's file: each of ours is asked then
+        finally:
+            os.close(descriptor)
+        return self._write_each(records, flushed=True)
+
+    def _write_each(
+        self, records: Sequence[Record], *, flushed: bool
+    ) -> tuple[list[Record], str | None]:
+        written: list[Record] = []
+        fault = None
+        for record in records:
+            try:
+                earlier, letter = self.earlier.read(record, self._target(record))
+                octets = result_octets(record, earlier, letter)
+                _write(self._aside(record), octets, flushed=flushed)
+            except OSError as error:
+                fault = _told(record, error)
+            else:
+                written.append(record)
+        return written, fault
+
+    def _file_one(self, record: Record) -> str:
+        """The name under which result and job lie in their folder now.  Raises OSError."""
+        target, queue = self._target(record), self.folder.queue
+        job_file = record.claim.job_file
+        ending = split_name(job_file)[1]
+        waiting: list[tuple[str, str]] = []
+        for its_ending in (ENVELOPE_ENDING, ending) if ending.lower() == ".eml" else (ending,):
+            beside = its_ending is ENVELOPE_ENDING
+            file = f"{queue}/{companion_name(job_file, its_ending) if beside else job_file}"
+            if os.path.lexists(file):
+                waiting.append((its_ending, file))
+        name = _free_name(target, record, [it for it, _ in waiting])
+        os.rename(self._aside(record), f"{target}/{name}{RESULT_ENDING}")
+        self.on_step("result written")
+        for its_ending, file in waiting:
+            try:
+                os.rename(file, f"{target}/{name}{its_ending}")
+            except FileNotFoundError:
+                pass  # taken away by somebody; the result stands anyway
+        self.on_step("job moved")
+        return name
+
+    def _target(self, record: Record) -> Path:
+        return self.folder.sent if record.status is JobStatus.SENT else self.folder.failed
+
+    def _aside(self, record: Record) -> str:
+        return f"{self._target(record)}/.{record.claim.queue_id}{RESULT_ENDING}.tmp"
+
+
+def _write(path: str, octets: bytes, *, flushed: bool) -> None:
+    descriptor = os.open(path, _WRITE, 0o666)  # less the umask, as any program's file
+    try:
+        view = memoryview(octets)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if flushed:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(target: Path, record: Record, endings: Sequence[str]) -> str:
+    """The name for result and job in target: the old one, or NAME~QUEUEID on a clash.
+
+    endings are those of the files that still are to be moved.
+    """
+    name, queue_id = record.claim.name, record.claim.queue_id
+    distinct = f"{name}~{queue_id}"
+    if _is_there(f"{target}/{distinct}{RESULT_ENDING}"):
+        return distinct  # chosen before a crash; whether the clash still is does not count
+    result = f"{name}{RESULT_ENDING}"
+    if _is_there(f"{target}/{result}"):
+        return name if result_in(target / result).get("queue_id") == queue_id else distinct
+    # A job's file without a result: another's, unless ours was moved there already.
+    clash = any(os.path.lexists(f"{target}/{name}{ending}") for ending in endings)
+    return distinct if clash else name
+
+
+def _is_there(path: str) -> bool:
+    """Raises OSError where that cannot be told: a result must not be written over."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return False
+        raise
+    return True
+
+
+def _told(record: Record, error: OSError) -> str:
+    return f"{record.claim.name}: {error.strerror}"
