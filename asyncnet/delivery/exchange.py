@@ -245,7 +245,7 @@ class Exchange:
         """Everything up to READY.  Raises OpeningFailed, or ExchangeFailed for the wire."""
         phase = Phase.GREETING
         reply: Reply | None = None
-        steps = self._opening().steps(self._dialogue.session)
+        steps = opening_of(self._target, self._dialogue.wire).steps(self._dialogue.session)
         try:
             while True:
                 step = steps.send(reply)
@@ -269,15 +269,6 @@ class Exchange:
         except UnsafeArgument as error:
             cause: Literal["auth", "protocol"] = "auth" if phase is Phase.AUTH else "protocol"
             raise ExchangeFailed(phase, str(error), cause=cause) from error
-
-    def _opening(self) -> Opening:
-        target, login, wire = self._target, self._target.login, self._dialogue.wire
-        return Opening(
-            client_name=target.ehlo or wire.local_name,
-            tls=target.tls,
-            ways=_ways(target),
-            clear_login=login is not None and (login.plaintext or wire.peer_is_loopback),
-        )
 
     async def _secure(self) -> None:
         """TLS on the wire, in the session and in the trace."""
@@ -303,6 +294,17 @@ class Exchange:
 def _credential_refused(failed: ExchangeFailed) -> bool:
     """A 5yz to the login, whichever (providers answer 535, 530, 501 and 550 to a stale token)."""
     return failed.phase is Phase.AUTH and failed.reply is not None and failed.reply.code >= 500
+
+
+def opening_of(target: Target, wire: Wire) -> Opening:
+    """What is to be reached before the first message."""
+    login = target.login
+    return Opening(
+        client_name=target.ehlo or wire.local_name,
+        tls=target.tls,
+        ways=_ways(target),
+        clear_login=login is not None and (login.plaintext or wire.peer_is_loopback),
+    )
 
 
 def _ways(target: Target) -> tuple[Mechanism, ...] | None:

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from secrets import token_urlsafe
 
 from asyncnet.delivery.accounts import Account
 from asyncnet.delivery.checkup.diagnosis import of_validity
@@ -21,17 +20,15 @@ from asyncnet.delivery.checkup.stages import Cause, Finding, Ledger, Stage, Stop
 from asyncnet.delivery.checkup.words import drawn, offered
 from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import TlsFailed, WireError
-from asyncnet.delivery.exchange import NONCE_OCTETS, Target
+from asyncnet.delivery.exchange import Target, opening_of
 from asyncnet.delivery.tls import check_pins, tls_context
 from asyncnet.delivery.trace import Narrator, Trace
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.command import Auth, AuthResponse, Command, Ehlo, Greeting
 from asyncnet.smtp.errors import SmtpError
-from asyncnet.smtp.mechanism import Mechanism
-from asyncnet.smtp.opening import Opening, OpeningFailed
+from asyncnet.smtp.opening import OpeningFailed
 from asyncnet.smtp.reply import Reply
-from asyncnet.smtp.sasl import password_mechanisms, token_mechanisms
 from asyncnet.smtp.session import Session
 
 # Somebody waits before the screen: shorter than a delivery's, longer than servers keep those
@@ -124,7 +121,7 @@ class Checkup:
 
     async def _open(self) -> None:
         dialogue = self._talk
-        steps = self._opening(dialogue.wire).steps(dialogue.session)
+        steps = opening_of(self._target, dialogue.wire).steps(dialogue.session)
         reply: Reply | None = None
         try:
             while True:
@@ -278,25 +275,3 @@ class Checkup:
     def _talk(self) -> Dialogue:
         assert self._dialogue is not None, "there is no connection yet"
         return self._dialogue
-
-    def _opening(self, wire: Wire) -> Opening:
-        target = self._target
-        return Opening(
-            client_name=target.ehlo or wire.local_name,
-            tls=target.tls,
-            ways=_ways(target),
-            clear_login=target.login is not None
-            and (target.login.plaintext or wire.peer_is_loopback),
-        )
-
-
-def _ways(target: Target) -> tuple[Mechanism, ...] | None:
-    login = target.login
-    if login is None:
-        return None
-    if login.bearer:
-        return token_mechanisms(
-            login.user, login.password, login.mechanisms, host=target.host, port=target.port
-        )
-    nonce = token_urlsafe(NONCE_OCTETS)
-    return password_mechanisms(login.user, login.password, login.mechanisms, nonce=nonce)
