@@ -106,4 +106,7 @@ def _one_line(text: str, where: str) -> str:
         raise CredentialError(f"{where} is empty")
     if any(character in secret for character in "\r\n\0"):
         raise CredentialError(f"{where} holds more than one line; a secret is one")
+    # Octets of the environment that are no UTF-8 are lone surrogates here.
+    if any("\ud800" <= character <= "\udfff" for character in secret):
+        raise CredentialError(f"{where} is no UTF-8 text")
     return secret

@@ -77,6 +77,13 @@ async def test_octets_that_are_no_text_are_not_shown(tmp_path: Path) -> None:
     assert caught.value.__cause__ is None
 
 
+async def test_octets_of_the_environment_that_are_no_text_are_not_shown() -> None:
+    value = os.fsdecode(SECRET.encode() + b"\xff")
+    with pytest.raises(CredentialError, match="CODE is no UTF-8 text") as caught:
+        await read_secret(SecretSource(env="CODE"), {"CODE": value})
+    assert SECRET not in str(caught.value)
+
+
 async def test_a_huge_file_is_no_password(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_bytes(b"x" * 100_000)
