@@ -9,7 +9,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from asyncnet.control.accounts import AccountVerbs, documents
 from asyncnet.control.client import NoDaemon
 from asyncnet.control.protocol import Arguments
 from asyncnet.delivery.account_book import AccountBook
-from asyncnet.mailqueue.reader import SqliteReader
+from asyncnet.mailqueue.opening import open_reader, queue_exists
 from asyncnet.mailqueue.store import AccountState, Store, StoreError
 from asyncnet.providers.builtin import catalogue
 
@@ -100,10 +99,10 @@ def _act(settings: Settings, verb: str, arguments: Arguments) -> tuple[list[Docu
 def _read(settings: Settings) -> list[Document]:
     """How the accounts stand, read without writing anything."""
     states: Mapping[str, AccountState] = {name: AccountState(name) for name in settings.account}
-    if not settings.database.exists():
+    if not queue_exists(settings.queue, settings.database):
         return documents(states, {}, time.time())
     try:
-        with closing(SqliteReader(settings.database)) as reader:
+        with open_reader(settings.queue, settings.database) as reader:
             states = {**states, **reader.account_states()}
             return documents(states, reader.backlogs(), time.time())
     except StoreError as error:

@@ -12,7 +12,7 @@ from asyncnet.cli import exit_codes, logs
 from asyncnet.cli.settings import load_providers, read_settings
 from asyncnet.config import ConfigError, Settings, load
 from asyncnet.delivery.accounts import AccountError, resolve
-from asyncnet.mailqueue.store import StoreBroken
+from asyncnet.mailqueue.store import StoreBroken, StoreError
 from asyncnet.providers.presets import Catalogue
 from asyncnet.spool.errors import SpoolBroken
 from asyncnet.supervisor import Daemon, Part, PlaceTaken, StartError
@@ -87,6 +87,9 @@ async def serve(daemon: Daemon, reload: Reload) -> int:
         await daemon.run(stopping)
     except (StoreBroken, SpoolBroken) as error:
         log.critical("the disk failed us; start afresh", error=str(error))
+        return exit_codes.TEMPFAIL
+    except StoreError as error:
+        log.critical("the store is away; start again when it is back", error=str(error))
         return exit_codes.TEMPFAIL
     finally:
         reloading.cancel()

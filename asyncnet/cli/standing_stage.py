@@ -1,7 +1,6 @@
 """How an account stands in the queue, as a stage of its check-up."""
 
 import time
-from contextlib import closing
 from time import perf_counter
 from typing import Any
 
@@ -10,7 +9,7 @@ from asyncnet.control.accounts import documents
 from asyncnet.control.client import NoDaemon, ask
 from asyncnet.control.protocol import ControlError
 from asyncnet.delivery.checkup.stages import Cause, Finding, Stage
-from asyncnet.mailqueue.reader import SqliteReader
+from asyncnet.mailqueue.opening import open_reader, queue_exists
 from asyncnet.mailqueue.store import StoreError
 
 _ASK_S = 5.0  # a daemon that is busy for longer is no matter here
@@ -49,10 +48,10 @@ def _documents(settings: Settings) -> tuple[bool, list[dict[str, Any]]]:
         pass
     except ControlError:
         return True, []
-    if not settings.database.exists():
+    if not queue_exists(settings.queue, settings.database):
         return False, []
     try:
-        with closing(SqliteReader(settings.database)) as reader:
+        with open_reader(settings.queue, settings.database) as reader:
             return False, documents(reader.account_states(), reader.backlogs(), time.time())
     except StoreError:
         return False, []

@@ -28,7 +28,7 @@ from asyncnet.cli.settings import read_settings
 from asyncnet.config import Settings
 from asyncnet.mail.letter import Content, ContentError, Octets
 from asyncnet.mail.verdict import JobStatus
-from asyncnet.mailqueue.reader import SqliteReader
+from asyncnet.mailqueue.opening import open_reader
 from asyncnet.mailqueue.store import Record, StoreError
 from asyncnet.spool.folder import (
     COMPANION_ENDINGS,
@@ -197,7 +197,7 @@ def _outcome(place: Path, dropped_at: float, settings: Settings, deadline: float
 def _find(stem: str, dropped_at: float, settings: Settings) -> Record | None:
     """The job as the store knows it: of that name, claimed since it was dropped."""
     try:
-        with SqliteReader(settings.database) as reader:
+        with open_reader(settings.queue, settings.database) as reader:
             found = reader.find(stem)
     except StoreError:
         return None  # no daemon has ever run here

@@ -289,7 +289,8 @@ class Store(Protocol):
     Each coroutine returns only after its effect is on the disk.  Cancelling one leaves its
     effect done or not done, never half done.  Any of them may raise StoreBroken, and those
     that write StoreError (no room on the disk, another process in the way): nothing is done
-    then, and the same call may be made again.
+    then, and the same call may be made again.  Where a server's answer was lost it may be
+    done, and the same call made again finds it so (accept() then says KNOWN).
     """
 
     ready: asyncio.Event  # a hint: something may be due; who waits clears it
@@ -299,7 +300,7 @@ class Store(Protocol):
         """Make or migrate the schema, take back the leases that are over, judge the doubts.
 
         Raises StoreError where the file cannot be used (network file system, damaged, made
-        by a newer version, no permission).
+        by a newer version, no permission), StoreAway where the server does not answer now.
         """
         ...
 

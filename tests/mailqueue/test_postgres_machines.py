@@ -30,7 +30,7 @@ from tests.support.cutting_proxy import CuttingProxy
 from tests.support.postgres import PostgresServer
 
 REPOSITORY = Path(__file__).parent.parent.parent
-TERM_S = 0.6
+TERM_S = 1.0
 
 
 class Machine:

