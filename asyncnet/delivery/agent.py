@@ -171,7 +171,7 @@ class DeliveryAgent:
             self._look_at, self._passed_over = math.inf, full
             leases = await self._store.lease(now, LEASE_BATCH, full)
             for lease in leases:
-                await self._take_in(lease, now)
+                await self._take_in_or_give_back(lease, now)
             due_at = now if leases else await self._store.next_due(now, full)
         except StoreBroken:
             raise
@@ -185,6 +185,16 @@ class DeliveryAgent:
                 due_at = now + RECHECK_S
             self._look_at = min(self._look_at, due_at)
         return self._look_at
+
+    async def _take_in_or_give_back(self, lease: Lease, now: float) -> None:
+        """One lease that the store fails at must not leave the others lying."""
+        try:
+            await self._take_in(lease, now)
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            log.warning("the store cannot be used now", reason=str(error))
+            self._spawn(self._give_back(lease, now + STORE_RETRY_S), lease)
 
     async def _take_in(self, lease: Lease, now: float) -> None:
         """Put a lease in hand into its lane, or give it back where its account waits."""
@@ -204,7 +214,7 @@ class DeliveryAgent:
 
     def _begin(self, lane: Lane) -> None:
         """Begin as many deliveries of a lane as its limits allow."""
-        while not self._stopping:
+        while lane.waiting and not self._stopping:
             now = self._clock()
             lease = lane.next_lease(now, self._pool.limit(lane.key, lane.account))
             if lease is None:
@@ -290,6 +300,9 @@ class DeliveryAgent:
             await work
         except StoreBroken as error:
             self._break(error)
+        except StoreError as error:
+            log.warning("the store cannot be used now", reason=str(error))
+            await self._give_back(lease, self._clock() + STORE_RETRY_S)
         except Exception:
             # The lease stays as it is; the next start takes it back or judges its dot.
             log.exception("delivery cannot be settled", queue_id=lease.queue_id)

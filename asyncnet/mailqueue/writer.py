@@ -1,12 +1,13 @@
 """The one writer: operations in, group commits out.
 
-A thread owns the connection.  It takes whatever operations wait, runs each inside a
-savepoint of one transaction, commits once, and answers all callers at once: one flush when
-the daemon is idle, many operations to a flush when it is busy.
+A thread owns the connection.  It takes whatever operations wait, runs them in one
+transaction, commits once, and answers all callers at once: one flush when the daemon is idle,
+many operations to a flush when it is busy.
 
 What can fail, and what is left then:
 
-  an operation's own error (LeaseLost, …)   its savepoint is rolled back; the others go on
+  an operation's own error (LeaseLost, …)   the batch is done again, each in a savepoint of its
+                                            own; that one's is rolled back, the others go on
   no room on the disk                       as above; found only at the commit, the batch is
                                             done again one by one, so that small ones pass
   another process keeps the write lock      StoreError for the batch; nothing is done
@@ -48,6 +49,10 @@ class Operation(Generic[T]):
     hint: Callable[[T], None] | None
     result: T | None = None
     error: Exception | None = None
+
+
+class _OneFailed(Exception):
+    """An operation failed and the transaction was rolled back: nothing of the batch was kept."""
 
 
 class _NoRoom(Exception):
@@ -176,7 +181,11 @@ class Writer:
 
     def _write(self, batch: Sequence[Operation[Any]]) -> None:
         try:
-            self._commit(batch)
+            try:
+                # Savepoints would be half of all statements, and hardly ever anything fails.
+                self._commit(batch, self._run)
+            except _OneFailed:
+                self._commit(batch, self._run_apart)
         except _NoRoom as error:
             if len(batch) == 1:
                 batch[0].error = StoreError(str(error))
@@ -184,8 +193,10 @@ class Writer:
             for operation in batch:
                 self._write([operation])
 
-    def _commit(self, batch: Sequence[Operation[Any]]) -> None:
-        """One transaction.  Raises _NoRoom with nothing kept, or StoreBroken."""
+    def _commit(
+        self, batch: Sequence[Operation[Any]], run: Callable[[Operation[Any]], None]
+    ) -> None:
+        """One transaction.  Raises _OneFailed or _NoRoom with nothing kept, or StoreBroken."""
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
         except apsw.BusyError as error:
@@ -195,7 +206,8 @@ class Writer:
         except apsw.Error as error:
             raise self._broken(error) from error
         for operation in batch:
-            self._run(operation)
+            operation.error = None
+            run(operation)
         try:
             self._cursor.execute("COMMIT")
         except apsw.FullError as error:
@@ -207,8 +219,16 @@ class Writer:
         self.commits += 1
 
     def _run(self, operation: Operation[Any]) -> None:
+        try:
+            operation.result = operation.run(self._cursor)
+        except Exception as error:  # whatever it is: whose it is, the second run tells
+            if is_fatal(error):
+                raise self._broken(error) from error
+            self._roll_back()
+            raise _OneFailed from error
+
+    def _run_apart(self, operation: Operation[Any]) -> None:
         execute = self._cursor.execute
-        operation.error = None
         try:
             execute("SAVEPOINT step")
             operation.result = operation.run(self._cursor)

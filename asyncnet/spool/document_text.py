@@ -26,6 +26,7 @@ _OTHER_FILES = (
     (b"\x7fELF", "a program"),
     (b"SQLite format 3\0", "a database"),
 )
+_BEGINNINGS = tuple(start for start, _ in _OTHER_FILES)
 _UTF_16_WITHOUT_MARK = re.compile(rb"[\t\n\r -~]\0[\t\n\r -~]\0|\0[\t\n\r -~]\0[\t\n\r -~]")
 _MARKUP = re.compile(r"\s*<[!?A-Za-z]")
 
@@ -55,7 +56,9 @@ def decode(octets: bytes) -> str:
 
 
 def _refuse_other_files(octets: bytes) -> None:
-    kind = next((kind for start, kind in _OTHER_FILES if octets.startswith(start)), None)
+    kind = None
+    if octets.startswith(_BEGINNINGS):
+        kind = next(kind for start, kind in _OTHER_FILES if octets.startswith(start))
     if kind is None and _UTF_16_WITHOUT_MARK.match(octets):
         kind = "UTF-16"
     if kind is None:

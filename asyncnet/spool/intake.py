@@ -44,7 +44,7 @@ from asyncnet.spool.taking import Taken, take
 from asyncnet.spool.trouble import Trouble, sleep_unless
 
 TURN_S = 0.0025  # of job files at a stretch; then the sockets get their turn
-IN_FLIGHT = 512  # jobs between claim and commit: enough for one commit to carry hundreds
+IN_FLIGHT = 256  # jobs between claim and commit: enough for one commit to carry hundreds
 COMPOSED_A_TURN = 32  # by then another TURN_S is over
 SCANS_BETWEEN = 8  # at most, in a scan interval, for files that become ready before it is over
 FOLLOW_AGAIN_S = 10.0  # between attempts to watch a folder that could not be watched

@@ -44,6 +44,8 @@ class LetterFiles:
 
     def html(self) -> tuple[Body, Images] | None:
         """The HTML body, its local images taken along."""
+        if self._job.html is None and self._job.html_file is None:
+            return None
         for entry in self._job.inline:
             if isinstance(entry.source, FileSource) and entry.cid is not None:
                 self._embedded.setdefault(entry.source.path, Part(Octets(b""), "", None, entry.cid))

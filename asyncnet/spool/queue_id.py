@@ -12,6 +12,7 @@ RANDOM_CHARACTERS = 6
 RANDOM_BITS = 5 * RANDOM_CHARACTERS
 QUEUE_ID = re.compile(f"[{ALPHABET}]{{{TIME_CHARACTERS + RANDOM_CHARACTERS}}}")
 
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 
 
@@ -40,8 +41,6 @@ def claimed_at(queue_id: str) -> float:
 
 
 def _encode(number: int) -> str:
-    characters = []
-    for _ in range(TIME_CHARACTERS + RANDOM_CHARACTERS):
-        number, value = divmod(number, 32)
-        characters.append(ALPHABET[value])
-    return "".join(reversed(characters))
+    # A pair at a time: every job gets one.
+    top = 5 * (TIME_CHARACTERS + RANDOM_CHARACTERS - 2)
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(top, -1, -10)])

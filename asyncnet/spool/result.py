@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 from typing import Any
 
 from asyncnet.mail.problem import Problem
@@ -48,7 +49,7 @@ def result_octets(
         document[LETTER] = letter
     if earlier is not None:
         document = joined(document, earlier)
-    text = _indented(document)
+    text = indented(document)
     # The server's words may hold anything; a lone surrogate must not cost the whole result.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -88,18 +89,23 @@ def _moment(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def _indented(value: object, end: str = "\n") -> str:
-    """As json.dumps(value, indent=2), which leaves C for Python at an indent; end: a line's.
+def indented(value: object, end: str = "\n") -> str:
+    """As json.dumps(value, indent=2), at a third of its time; end: a line's, with its indent.
 
-    Of keys nobody asks: they are all text.
+    All keys are text: nobody asks what they are.
     """
+    if type(value) is str:
+        return _quoted(value)
+    if value is None:
+        return "null"
     inner = end + "  "
     if isinstance(value, dict) and value:
-        lines = [f"{inner}{_encode(key)}: {_indented(it, inner)}" for key, it in value.items()]
-        return "{" + ",".join(lines) + end + "}"
+        members = [f"{inner}{_quoted(key)}: {indented(it, inner)}" for key, it in value.items()]
+        return f"{{{','.join(members)}{end}}}"
     if isinstance(value, list | tuple) and value:
-        return "[" + ",".join(f"{inner}{_indented(it, inner)}" for it in value) + end + "]"
+        return f"[{','.join([inner + indented(it, inner) for it in value])}{end}]"
     return _encode(value)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_quoted = encode_basestring  # as that encoder quotes text

@@ -1,8 +1,8 @@
 """Job files in YAML as trees of text with positions.  No I/O.
 
-The tree is made from libyaml's events and never by a loader: a loader builds objects and
-follows aliases that blow up.  What has no place in a job (tags, anchors, aliases, merge keys,
-a second document) is refused by name.
+The tree is made from libyaml's events, or without it where the file is simple, and never by a
+loader: a loader builds objects and follows aliases that blow up.  What has no place in a job
+(tags, anchors, aliases, merge keys, a second document) is refused by name.
 """
 
 import re
@@ -27,6 +27,7 @@ from asyncnet.spool.document import (
 )
 from asyncnet.spool.document_text import decode, place, refuse, refuse_empty
 from asyncnet.spool.errors import JobRefused
+from asyncnet.spool.simple_yaml import read_simple
 from asyncnet.spool.yaml_mistakes import syntax_problem
 
 # What libyaml would refuse, C1 controls, and the three line ends that editors do not count:
@@ -56,6 +57,11 @@ def read_yaml(octets: bytes) -> Document:
         )
     if text.count("\n%TAG") + text.count("\r%TAG") > _MAX_TAG_DIRECTIVES:
         refuse("%TAG: tags are not used in jobs", "leave these lines out")
+    return read_simple(text) or read_with_libyaml(text)
+
+
+def read_with_libyaml(text: str) -> Document:
+    """As read_yaml(), for whatever stands in the text."""
     return _Builder(text).document()
 
 

@@ -1,0 +1,84 @@
+"""Log lines: whole, in order, and none held back where it matters."""
+
+import asyncio
+import io
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import structlog
+
+from asyncnet.cli import logs
+from asyncnet.config import LogSettings
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What goes to stderr; structlog is set up for JSON, and as before at the end."""
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    before = structlog.get_config()
+    logs.configure(LogSettings(format="json", level="info"))
+    yield stream
+    structlog.configure(**before)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_tells_event_values_level_and_time(written: io.StringIO) -> None:
+    structlog.get_logger().info("job", text='"caf\u00e9"\n', number=7, yes=True, nothing=None)
+    [line] = lines(written)
+    at = datetime.fromisoformat(str(line.pop("timestamp")))
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
+    values = {"text": '"caf\u00e9"\n', "number": 7, "yes": True, "nothing": None}
+    assert line == {"event": "job", "level": "info", **values}
+
+
+def test_what_json_has_no_word_for_is_told_all_the_same(written: io.StringIO) -> None:
+    structlog.get_logger().info("job", names={"a"}, places=[1, 2])
+    [line] = lines(written)
+    assert (line["names"], line["places"]) == ("{'a'}", [1, 2])
+
+
+def test_an_exception_comes_with_its_traceback_and_without_locals(written: io.StringIO) -> None:
+    secret = "made-up word"
+    try:
+        raise ValueError(len(secret))
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    [line] = lines(written)
+    assert line["level"] == "error"
+    assert "ValueError: 12" in str(line["exception"])
+    assert secret not in str(line["exception"])
+
+
+async def test_the_lines_of_a_turn_leave_together_and_in_order(written: io.StringIO) -> None:
+    log = structlog.get_logger()
+    for number in range(3):
+        log.info("job", number=number)
+    assert written.getvalue() == ""
+    await asyncio.sleep(0)
+    assert [line["number"] for line in lines(written)] == [0, 1, 2]
+
+
+async def test_a_warning_takes_along_what_waits_before_it(written: io.StringIO) -> None:
+    log = structlog.get_logger()
+    log.info("first")
+    log.warning("second")
+    assert [line["event"] for line in lines(written)] == ["first", "second"]
+
+
+async def test_a_thread_without_a_loop_writes_at_once(written: io.StringIO) -> None:
+    thread = threading.Thread(target=lambda: structlog.get_logger().info("from a thread"))
+    thread.start()
+    thread.join()
+    assert [line["event"] for line in lines(written)] == ["from a thread"]
+
+
+def test_what_is_below_the_level_is_not_told(written: io.StringIO) -> None:
+    structlog.get_logger().debug("chatter")
+    assert written.getvalue() == ""

@@ -1,0 +1,104 @@
+"""The short way through simple job files: it reads what libyaml would read, or nothing."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncnet.spool.document import Document
+from asyncnet.spool.errors import JobRefused
+from asyncnet.spool.simple_yaml import read_simple
+from asyncnet.spool.yaml_document import read_with_libyaml
+
+SIMPLE = """\
+from: Bench <bench@example.org>
+to: reader@example.com
+subject: "Measurement 7: no \t#comment, {not} [one]"
+text: |
+  A line,
+    one that is further in,
+
+  and a last one: "as it is" # too
+
+
+cc: "a@example.org"
+""".replace("\t", "")
+
+
+def by_libyaml(text: str) -> Document | None:
+    try:
+        return read_with_libyaml(text)
+    except JobRefused:
+        return None
+
+
+def test_a_simple_file_is_read_without_libyaml() -> None:
+    document = read_simple(SIMPLE)
+    assert document is not None
+    assert document == by_libyaml(SIMPLE)
+    assert [key.text for key, _ in document.root.entries] == "from to subject text cc".split()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "a: b",  # its writer may not be done
+        "a: b\na: c\n",
+        "a:\n",
+        "a: b: c\n",
+        "a: b # c\n",
+        "a: b\n c\n",
+        "a: 'b'\n",
+        'a: "\\n"\n',
+        'a: "b" \n',
+        "a: [b]\n",
+        "a: *b\n",
+        "a: b\r\n",
+        "a: b \n",
+        "a: |-\n  b\n",
+        "a: |\n  b\n c\n",
+        "a: |\n\n  b\n",
+        "a: |\n",
+        "---\na: b\n",
+        "a: b\n...\n",
+        "# a\na: b\n",
+        " a: b\n",
+        "a: >\n  b\n",
+        "- a\n",
+    ],
+)
+def test_all_else_is_left_to_libyaml(text: str) -> None:
+    assert read_simple(text) is None
+
+
+PIECES = st.sampled_from(
+    [
+        *("from", "to", "text", "subject", ": ", ":", " ", "  ", "   ", "\n", "\n\n", "\n  ", "|"),
+        *("|\n  ", '"', "'", "#", "-", "- ", "---", "...", "?", "!", "&a", "*a", "%", "@", "`"),
+        *("{", "}", "[", "]", ",", "\t", "\r", "\r\n", "\\", "é", "祝", "a", "B", "0", "1.5"),
+        *("null", "no", "~", "<<", "a@example.org", "A <a@example.org>", ";", "=", "(", ")", "+"),
+        *("to: a@example.org\n", 'subject: "x y"\n', "text: |\n  x\n", "  y\n", " \n", "    \n"),
+    ]
+)
+
+
+@settings(max_examples=1000)
+@given(pieces=st.lists(PIECES, max_size=14))
+def test_whatever_it_reads_libyaml_reads_alike(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    document = read_simple(text)
+    assert document is None or document == by_libyaml(text)
+
+
+@settings(max_examples=500)
+@given(
+    lines=st.lists(
+        st.text("ab \t:#|\"'-é祝", max_size=8).map(lambda it: f"  {it}".rstrip("\r")), min_size=1
+    ),
+    more=st.sampled_from(["", "\n", "to: b\n", " \n", "\t\n"]),
+)
+def test_blocks_are_read_alike(lines: list[str], more: str) -> None:
+    text = "text: |\n" + "\n".join(lines) + "\n" + more
+    document = read_simple(text)
+    assert document is None or document == by_libyaml(text)
