@@ -191,10 +191,10 @@ def test_an_envelope_address_has_no_name() -> None:
 @pytest.mark.parametrize("characters", [MAX_MAILBOX_CHARACTERS - 10, 1_000_000])
 def test_no_text_takes_long(piece: str, frame: str, characters: int) -> None:
     text = frame.format(piece * (characters // len(piece)))
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(AddressError):
         parse_mailbox(text)
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 10  # a search that grows with the square takes minutes
 
 
 @given(st.text(alphabet=st.sampled_from("ab.@<> '-_\"é"), max_size=30))

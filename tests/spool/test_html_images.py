@@ -127,7 +127,7 @@ def test_references_of_all_kinds_are_told() -> None:
 def test_no_html_takes_long(evil: str) -> None:
     started = time.process_time()
     images_of("<img " + evil * (1_000_000 // len(evil)) + ">", lambda path: None)
-    assert time.process_time() - started < 1.5
+    assert time.process_time() - started < 20  # a search that grows with the square takes minutes
 
 
 PIECES = st.sampled_from(
