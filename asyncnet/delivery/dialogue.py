@@ -41,6 +41,7 @@ class Dialogue:
         self.session = session
         self.watcher = watcher
         self.deadlines = deadlines
+        self._seconds: dict[Phase, float] = {}  # what deadlines.of() said
         self._stage: tuple[Phase, bool] | None = None  # whose deadline runs; True: of RSET
 
     @property
@@ -110,7 +111,8 @@ class Dialogue:
             return
         self._stage = stage
         what = f"reply to {due.verb}" if due.verb else str(due.phase)
-        seconds = self.deadlines.of(due.phase)
+        seconds = self._seconds.get(due.phase) or self.deadlines.of(due.phase)
+        self._seconds[due.phase] = seconds
         if isinstance(due, Rcpt):
             seconds += (recipients - 1) * self.deadlines.rcpt_more_s
         elif isinstance(due, Rset):
