@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: serve demo test check format bench bench-send fuzz debian clean help
+.PHONY: serve demo test check format bench bench-send fuzz storm debian clean help
 
 help:            ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,6 +60,10 @@ fuzz: $(VENV)/dev.stamp  ## all that reads what others wrote: SECONDS_EACH=60 ea
 	$(BIN)/python -m tests.fuzz.login_words --seconds $(SECONDS_EACH)
 	$(BIN)/python -m tests.fuzz.token_answer --seconds $(SECONDS_EACH)
 	$(BIN)/python -m tests.fuzz.certificate_reader --seconds $(SECONDS_EACH)
+
+KILLS ?= 200
+storm: $(VENV)/dev.stamp  ## the daemon under load, killed at random KILLS=200 times, at a server that misbehaves
+	$(BIN)/python -m tests.storm.kill --kills $(KILLS) --jobs $$((20 * $(KILLS)))
 
 # From Debian: Chromium for the browser test, Perl's Email::MIME, which judges our messages, and a
 # C compiler for the sink that counts what our client sends.

@@ -309,9 +309,7 @@ class _Talk:
             await self._read_content()
 
     async def _read_content(self) -> None:
-        content = self._heard.octets
-        content.clear()
-        content += b"\r\n" + self._buffer
+        content = self._heard.octets = bytearray(b"\r\n" + self._buffer)  # each talk its own
         try:
             searched = 0
             while (end := content.find(b"\r\n.\r\n", searched)) < 0:
