@@ -244,6 +244,17 @@ def queue_show(
     return command.show(key, config, as_json=json)
 
 
+Meant = tuple[list[str] | None, str | None, list[Waiting] | None, bool]  # as Which has them
+
+
+def _say(word: str, meant: Meant, config: Path | None, reason: str | None, json: bool) -> int:
+    from asyncnet.cli import queue_words as command
+
+    keys, account, states, everything = meant
+    which = command.Which(keys or (), account, states or (), everything)
+    return command.say(word, which, config, reason, as_json=json)
+
+
 @queue_app.command("hold")
 def queue_hold(
     keys: Keys = None,
@@ -259,10 +270,7 @@ def queue_hold(
     Ends with 0 when they are held, 65 when a KEY names no job, 69 when one is finished, 75 when
     one is being sent, so that it is not clear yet.
     """
-    from asyncnet.cli import queue_words as command
-
-    which = command.Which(keys or (), account, state or (), everything)
-    return command.say("hold", which, config, reason, as_json=json)
+    return _say("hold", (keys, account, state, everything), config, reason, json)
 
 
 @queue_app.command("release")
@@ -276,10 +284,7 @@ def queue_release(
     json: Json = False,
 ) -> int:
     """Let held jobs go, now, or at their send_at.  Exit codes as with hold."""
-    from asyncnet.cli import queue_words as command
-
-    which = command.Which(keys or (), account, state or (), everything)
-    return command.say("release", which, config, reason, as_json=json)
+    return _say("release", (keys, account, state, everything), config, reason, json)
 
 
 @queue_app.command("retry")
@@ -293,10 +298,7 @@ def queue_retry(
     json: Json = False,
 ) -> int:
     """Try deferred and held jobs now; it counts as an attempt like any other."""
-    from asyncnet.cli import queue_words as command
-
-    which = command.Which(keys or (), account, state or (), everything)
-    return command.say("retry", which, config, reason, as_json=json)
+    return _say("retry", (keys, account, state, everything), config, reason, json)
 
 
 @queue_app.command("cancel")
@@ -313,10 +315,7 @@ def queue_cancel(
 
     One that is being sent cannot be stopped.  Exit codes as with hold.
     """
-    from asyncnet.cli import queue_words as command
-
-    which = command.Which(keys or (), account, state or (), everything)
-    return command.say("cancel", which, config, reason, as_json=json)
+    return _say("cancel", (keys, account, state, everything), config, reason, json)
 
 
 @account_app.command("list")

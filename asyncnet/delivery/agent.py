@@ -300,9 +300,6 @@ class DeliveryAgent:
             await work
         except StoreBroken as error:
             self._break(error)
-        except StoreError as error:
-            log.warning("the store cannot be used now", reason=str(error))
-            await self._give_back(lease, self._clock() + STORE_RETRY_S)
         except Exception:
             # The lease stays as it is; the next start takes it back or judges its dot.
             log.exception("delivery cannot be settled", queue_id=lease.queue_id)

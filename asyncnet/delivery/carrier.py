@@ -79,7 +79,13 @@ class Carrier:
     async def expire(self, lease: Lease) -> Settlement:
         """The verdicts on a message whose time is over, with the last words of its server."""
         self._resting.pop(lease.queue_id, None)
-        found = await self._store.find(lease.queue_id)
+        try:
+            found = await self._store.find(lease.queue_id)
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            log.warning("the store cannot be used now", reason=str(error))
+            return Settlement({}, self._clock() + STORE_RETRY_S, counted=False)
         record = next((r for r in found if r.claim.queue_id == lease.queue_id), None)
         state = self._book.state(lease.route.key)
         # By position, which a damaged row need not have.

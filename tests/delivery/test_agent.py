@@ -449,6 +449,27 @@ async def test_what_never_could_be_tried_expires_with_the_accounts_reason(house:
     assert first.statuses == ["deferred"]
 
 
+async def test_what_is_over_expires_also_where_the_store_was_away(house: House) -> None:
+    job = house.store.add("1", expires_at=START - 1.0)
+    house.store.fail_find = [StoreError("no answer")]
+    await house.start()
+    await house.clock.advance(10.0)
+    assert not house.store.fail_find
+    assert (job.statuses, job.leased) == (["expired"], False)
+
+
+async def test_a_lease_at_which_the_store_fails_leaves_the_others_no_worse(house: House) -> None:
+    lost = house.store.add("1", account="nobody knows it", priority=0)
+    good = house.store.add("2")
+    house.store.fail_states = [StoreError("no answer")]
+    await house.start()
+    await house.clock.advance(1.0)
+    assert good.statuses == ["accepted"]
+    assert not lost.leased, "it is given back, not kept"
+    await house.clock.advance(10.0)
+    assert house.store.states["nobody knows it"].state == "held"
+
+
 async def test_a_stuck_account_does_not_block_the_others(house: House) -> None:
     house.network.gates["work.test"] = asyncio.Event()  # never set: connecting hangs
     for number in range(1000):

@@ -98,14 +98,14 @@ async def test_what_was_claimed_before_is_handed_over_all_the_same(
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB of its own."""
     if os.geteuid() != 0:
-        pytest.skip("only root may mount")
+        pytest.skip("the full disk was LEFT OUT: only root may mount one")
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("nothing may be mounted here, not even by root")
+        pytest.skip("the full disk was LEFT OUT: nothing may be mounted here")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 

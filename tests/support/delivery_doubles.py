@@ -117,6 +117,8 @@ class MemoryStore:
         self.fail_settle: list[StoreError] = []
         self.fail_lease: list[StoreError] = []
         self.fail_mark: list[StoreError] = []
+        self.fail_find: list[StoreError] = []
+        self.fail_states: list[StoreError] = []
 
     def add(
         self,
@@ -252,6 +254,8 @@ class MemoryStore:
         raise AssertionError("delivery has no business with this part of the store")
 
     async def find(self, key: str) -> list[Record]:
+        if self.fail_find:
+            raise self.fail_find.pop(0)
         job = self.jobs.get(key)
         return [] if job is None else [_record(job)]
 
@@ -265,6 +269,8 @@ class MemoryStore:
         return dict(self.states)
 
     async def set_account_state(self, state: AccountState) -> None:
+        if self.fail_states:
+            raise self.fail_states.pop(0)
         self.states[state.name] = state
         self.log.append(f"state {state.name} {state.state}")
         self.ready.set()

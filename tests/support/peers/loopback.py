@@ -1,11 +1,12 @@
 """A server of our own on a free port of 127.0.0.1, for as long as a test runs."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 
-class LoopbackServer:
+class LoopbackServer(ABC):
     """`async with`: listens at port; each connection is one converse()."""
 
     def __init__(self) -> None:
@@ -13,9 +14,9 @@ class LoopbackServer:
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
 
+    @abstractmethod
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, which is closed when this returns; it may end with a lost peer."""
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
