@@ -8,7 +8,7 @@ from typing import Protocol
 
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.verdict import Phase
-from asyncnet.smtp.command import Command, Greeting, Quit, Rcpt, Rset
+from asyncnet.smtp.command import Command, Greeting, Group, Quit, Rcpt, Rset
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.session import TABLE, Answer, Session
 
@@ -25,6 +25,8 @@ class Watcher(Protocol):
     def note(self, text: str, rule: str) -> None: ...
 
     def said(self, commands: Iterable[Command]) -> None: ...
+
+    def said_lines(self, group: Group) -> None: ...
 
     def content(self, octets: int) -> None: ...
 
@@ -48,23 +50,24 @@ class Dialogue:
     def at_rest(self) -> bool:
         return self.wire.alive and not self.wire.pending and self.session.at_rest
 
-    def compose(self, commands: Sequence[Command], encoded: bytes | None = None) -> bytes:
-        """The octets of a group that is to be written now: its replies are due.
-
-        encoded as in Session.send().  Raises UnsafeArgument, and then none are.
-        """
-        octets = self.session.send(commands, encoded=encoded)
+    def compose(self, group: Group) -> bytes:
+        """The octets of a group that is to be written now: its replies are due."""
+        self.session.owe(group.kinds)
         self._stage = None
         if self.watcher.active:
-            self.watcher.said(commands)
-        return octets
+            self.watcher.said_lines(group)
+        return group.octets
 
     def write(self, octets: bytes) -> None:
         self.wire.write(octets)
 
-    def say(self, commands: Sequence[Command]) -> None:
+    def say(self, commands: Sequence[Command], *, utf8: bool = False) -> None:
         """Send a group in one write.  Raises UnsafeArgument, and then nothing was sent."""
-        self.write(self.compose(commands))
+        octets = self.session.send(commands, utf8=utf8)
+        self._stage = None
+        if self.watcher.active:
+            self.watcher.said(commands)
+        self.write(octets)
 
     async def ask(self, command: Command) -> Reply:
         """Say one thing and return what is answered.  Raises as say() and answer() do."""
@@ -92,30 +95,30 @@ class Dialogue:
         self._expect(1)
         self.session.receive_data(await self.wire.read())
 
-    def answers_if_hoped(self, count: int) -> Sequence[Reply] | None:
-        """Session.next_if_hoped(), where nobody watches."""
-        return None if self.watcher.active else self.session.next_if_hoped(count)
+    def last_if_hoped(self, kinds: tuple[type[Command], ...]) -> Reply | None:
+        """Session.last_if_hoped(), where nobody watches."""
+        return None if self.watcher.active else self.session.last_if_hoped(kinds)
 
     def answer_here(self) -> Answer | None:
         """The next reply, if it arrived already: those of one group mostly come together."""
         answer = self.session.next_answer()
         if answer is not None and self.watcher.active:
-            self.watcher.heard(answer.reply, answer.command.rule)
+            self.watcher.heard(answer.reply, answer.kind.rule)
         return answer
 
     def _expect(self, recipients: int) -> None:
         due = self.session.due
         assert due is not None, "nothing was asked"
-        stage = due.phase, isinstance(due, Rset)  # MAIL behind RSET has its own time
+        stage = due.phase, due is Rset  # MAIL behind RSET has its own time
         if stage == self._stage:
             return
         self._stage = stage
         what = f"reply to {due.verb}" if due.verb else str(due.phase)
         seconds = self._seconds.get(due.phase) or self.deadlines.of(due.phase)
         self._seconds[due.phase] = seconds
-        if isinstance(due, Rcpt):
+        if due is Rcpt:
             seconds += (recipients - 1) * self.deadlines.rcpt_more_s
-        elif isinstance(due, Rset):
+        elif due is Rset:
             seconds = self.deadlines.rset_s
         self.wire.expect(seconds, what)
 

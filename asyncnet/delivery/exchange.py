@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import ConnectFailed, ConnectionLost, LookupFailed, TlsFailed
-from asyncnet.delivery.handover import BeforeDot, Handover, Progress
+from asyncnet.delivery.handover import BeforeDot, Handover, Progress, small
 from asyncnet.delivery.pipeline import Pipeline
 from asyncnet.delivery.tls import TlsFacts, check_pins, tls_context
 from asyncnet.delivery.trace import Mask, Narrator, Trace
@@ -206,8 +206,9 @@ class Exchange:
         before_dot is awaited before the octets that end the content may leave; when it raises,
         they are not sent and the exception goes on to the caller.  Never raises for what a server
         says or for a lost connection: that is in the replies.  Raises ContentError when the
-        content cannot be read; nothing was accepted then.  Either may end the talk.  alone: the
-        message shares no round trip with others.
+        content cannot be read, and what hinders its reading (StoreError, OSError); nothing was
+        accepted then.  Any of them may end the talk.  alone: the message shares no round trip
+        with others.
         """
         assert self._pipeline is not None, "the talk is not open"
         session = self._dialogue.session
@@ -215,7 +216,10 @@ class Exchange:
         trouble = obstacle(envelope, content.octets, capabilities, secured=session.secured)
         if trouble is not None:
             return (trouble,) * len(envelope.recipients)
-        handover = Handover(envelope, content, capabilities, before_dot, progress, alone=alone)
+        block = await small(content)
+        handover = Handover(
+            envelope, content, block, capabilities, before_dot, progress, alone=alone
+        )
         if not handover.transaction.hopeless:
             self._pipeline.carry(handover)
             try:

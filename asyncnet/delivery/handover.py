@@ -6,14 +6,14 @@ stands, whatever the connection does.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from asyncnet.mail.envelope import Envelope
-from asyncnet.mail.letter import Content, ContentError
+from asyncnet.mail.letter import Content, ContentError, DistantContent
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.capability import Capabilities
 from asyncnet.smtp.command import Command
-from asyncnet.smtp.transaction import RecipientReply, Transaction, mail_command
+from asyncnet.smtp.transaction import RecipientReply, Transaction
 
 # A message up to that is held in memory while it is on its way, and goes out in one piece: it
 # costs one round trip.  A larger one waits for the answer to its envelope, and is streamed.
@@ -26,16 +26,16 @@ Progress = Callable[[int], None]  # octets of the content handed over so far
 class Mark:
     """before_dot as a task: begun beside the replies, over before the end, never left behind."""
 
+    __slots__ = ("_before_dot", "_task", "begun")
+
     def __init__(self, before_dot: BeforeDot | None) -> None:
         self._before_dot = before_dot
         self._task: asyncio.Future[None] | None = None
-
-    @property
-    def begun(self) -> bool:
-        return self._task is not None
+        self.begun = False
 
     def begin(self) -> None:
-        if self._task is None and self._before_dot is not None:
+        if self._before_dot is not None and not self.begun:
+            self.begun = True
             self._task = asyncio.ensure_future(self._before_dot())
 
     async def outcome(self) -> Exception | None:
@@ -61,17 +61,36 @@ class Mark:
             self._task.exception()  # looked at, or asyncio would report it as forgotten
 
 
+_NO_MARK = Mark(None)  # never begun, so that all may share it
+
+
 class Handover:
     """One message to hand over.  done is resolved when all its replies are there.
 
     alone: it shares no write and no window with others, since it failed before.  block is the
-    whole content where it is small.  Raises ContentError where that cannot be read.
+    whole content where it is small; a larger one is streamed.
     """
+
+    __slots__ = (
+        "alone",
+        "answered",
+        "block",
+        "content",
+        "done",
+        "end_left",
+        "joined",
+        "kinds",
+        "mark",
+        "octets",
+        "progress",
+        "transaction",
+    )
 
     def __init__(
         self,
         envelope: Envelope,
         content: Content,
+        block: bytes | None,
         capabilities: Capabilities,
         before_dot: BeforeDot | None,
         progress: Progress | None,
@@ -79,25 +98,21 @@ class Handover:
         alone: bool = False,
     ) -> None:
         self.content = content
-        self.block = whole(content) if content.octets <= SMALL_OCTETS else None
-        self.mark = Mark(before_dot)
+        self.octets = content.octets
+        self.block = block
+        self.mark = Mark(before_dot) if before_dot is not None else _NO_MARK
         self.progress = progress
         self.alone = alone
-        self.group: tuple[Command, ...] = ()  # the commands of the write that is answered now
+        self.kinds: tuple[type[Command], ...] = ()  # the commands of the write under way
         self.answered = 0  # of them
         self.joined = False  # they went behind another message that is not answered
         self.end_left = False  # the end of the content may be on its way
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.transaction = Transaction(
-            mail_command(envelope, content.octets, capabilities),
-            envelope.recipients,
-            utf8=envelope.smtputf8,
-            limit=capabilities.recipient_limit,
-        )
+        self.transaction = Transaction(envelope, self.octets, capabilities)
 
     def replies(self) -> tuple[RecipientReply, ...]:
         """One for each recipient, in their order; only once it is done."""
-        return tuple(reply for reply in self.transaction.replies if reply is not None)
+        return tuple([reply for reply in self.transaction.replies if reply is not None])
 
     def finish(self) -> None:
         if not self.done.done():
@@ -118,11 +133,29 @@ class Handover:
         self.finish()
 
 
-def whole(content: Content) -> bytes:
-    """All of a small content.  Raises ContentError where it has not the length it promised."""
-    block = b"".join(content.blocks())
+async def small(content: Content) -> bytes | None:
+    """All of a small content; None for a larger one.
+
+    Raises ContentError where it has not the length it promised, and what hinders the reading.
+    """
+    if content.octets > SMALL_OCTETS:
+        return None
+    if isinstance(content, DistantContent):
+        block = b"".join([part async for part in content.arriving()])
+    else:
+        block = b"".join(content.blocks())
     check_length(len(block), content)
     return block
+
+
+async def blocks_of(content: Content) -> AsyncGenerator[bytes, None]:
+    """Its blocks.  What comes over a network does not keep the loop waiting; files do, briefly."""
+    if isinstance(content, DistantContent):
+        async for block in content.arriving():
+            yield block
+    else:
+        for block in content.blocks():
+            yield block
 
 
 def check_length(octets: int, content: Content) -> None:

@@ -10,18 +10,20 @@ content leaves only after its mark was made.
 
 import asyncio
 from collections import deque
+from contextlib import aclosing
 from itertools import islice
 
 from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed
-from asyncnet.delivery.handover import Handover, check_length
+from asyncnet.delivery.handover import SMALL_OCTETS, Handover, blocks_of, check_length
 from asyncnet.delivery.window import Window
 from asyncnet.mail.letter import BLOCK_OCTETS, ContentError
 from asyncnet.mail.verdict import Phase
-from asyncnet.smtp.command import Dot, Rset
+from asyncnet.mailqueue.store import StoreError
+from asyncnet.smtp.command import Dot, Group, Rset, grouped
 from asyncnet.smtp.errors import BrokenPeer
 from asyncnet.smtp.session import SERVICE_CLOSING, State, UnaskedReply
-from asyncnet.smtp.transaction import Group, Plan, RecipientReply, Transparency
+from asyncnet.smtp.transaction import Plan, RecipientReply, Transparency
 
 # A server closes an idle connection, and its FIN may be on the way when we write.  After such a
 # pause the envelope is answered before the content leaves, or a message that nobody has got
@@ -29,7 +31,7 @@ from asyncnet.smtp.transaction import Group, Plan, RecipientReply, Transparency
 ASK_FIRST_S = 1.0
 NEAR_SIZE = 0.9  # of the server's SIZE: may well be refused, so the envelope goes first
 
-_DOT = Dot()
+_DOT, _RSET = grouped(Dot()), grouped(Rset())
 
 
 class Pipeline:
@@ -44,6 +46,10 @@ class Pipeline:
         self._dialogue = dialogue
         self._window = Window(window if plan is Plan.CHUNKED and rset else 1)
         self._rset = rset
+        # How large a message may go in one write, its content waiting for no reply.
+        limit = dialogue.session.capabilities.size_limit_octets
+        chunk_octets = SMALL_OCTETS if limit is None else int(NEAR_SIZE * limit)
+        self._chunk_octets = chunk_octets if plan is Plan.CHUNKED else -1
         self._waiting: deque[Handover] = deque()
         self._under_way: deque[Handover] = deque()
         self._driver: asyncio.Task[None] | None = None
@@ -152,7 +158,7 @@ class Pipeline:
             handover.end_left = True
             await self._send_end(handover, octets, following)
             if handover.block is not None and handover.progress is not None:
-                handover.progress(handover.content.octets)
+                handover.progress(handover.octets)
         if self._dialogue.session.state is State.TRANSACTION:
             await self._undo()
         return following
@@ -162,16 +168,18 @@ class Pipeline:
         wire, seconds = self._dialogue.wire, self._dialogue.deadlines.block_s
         sent_octets = 0
         try:
-            for block in handover.content.blocks():
-                wire.expect(seconds, "room for more content")
-                wire.write(transparency.encode(block))
-                await wire.drain()
-                self._dialogue.listen()
-                sent_octets += len(block)
-                if handover.progress is not None:
-                    handover.progress(sent_octets)
+            async with aclosing(blocks_of(handover.content)) as blocks:
+                async for block in blocks:
+                    wire.expect(seconds, "room for more content")
+                    wire.write(transparency.encode(block))
+                    await wire.drain()
+                    self._dialogue.listen()
+                    wire.expect(None)  # how long the next block takes is not the server's affair
+                    sent_octets += len(block)
+                    if handover.progress is not None:
+                        handover.progress(sent_octets)
             check_length(sent_octets, handover.content)
-        except ContentError as error:
+        except (ContentError, StoreError, OSError) as error:
             raise self._cut(handover, error) from error
 
     async def _last_look(self, handover: Handover) -> None:
@@ -186,13 +194,13 @@ class Pipeline:
             raise self._cut(handover, error) from error
         self._dialogue.listen()
         self._dialogue.wire.check()
-        self._dialogue.watcher.content(handover.content.octets)
+        self._dialogue.watcher.content(handover.octets)
 
     async def _send_end(
         self, handover: Handover, octets: bytes, following: Handover | None
     ) -> None:
         """The rest of the content with the lone dot, and the reply that decides."""
-        octets += self._dialogue.compose((_DOT,))
+        octets += self._dialogue.compose(_DOT)
         if following is not None:
             following.joined = True
             octets += self._compose(following, following.transaction.envelope())
@@ -212,10 +220,8 @@ class Pipeline:
 
     def _chunkable(self, handover: Handover) -> bool:
         """Whether the message goes in one write, its content waiting for no reply."""
-        if self.plan is not Plan.CHUNKED or handover.block is None or handover.alone:
-            return False
-        limit = self._dialogue.session.capabilities.size_limit_octets
-        return limit is None or handover.content.octets <= NEAR_SIZE * limit
+        fits = handover.block is not None and handover.octets <= self._chunk_octets
+        return fits and not handover.alone
 
     async def _send_chunks(self) -> None:
         """Messages in one write each, as many under way at a time as the window allows."""
@@ -224,32 +230,58 @@ class Pipeline:
                 await self._say_chunks(batch)
             if not self._under_way:
                 return
-            await self._hear_chunk(self._under_way[0])
+            await self._hear_group(self._under_way[0])
+            await self._end_chunk(self._under_way[0])
+            # First all that is here: few writes.
             while self._under_way and self._dialogue.session.pending:
-                await self._hear_chunk(self._under_way[0])  # first all that is here: few writes
+                if not self._heard_well(self._under_way[0]):
+                    await self._hear_group(self._under_way[0])
+                await self._end_chunk(self._under_way[0])
 
     def _next_chunks(self) -> list[Handover]:
         """Those to be begun now: one at least if any may be, and else no more than one write."""
         batch: list[Handover] = []
-        octets = 0
-        if self._under_way and not self._window.slides:
+        waiting, under_way, octets = self._waiting, self._under_way, 0
+        if under_way and not self._window.slides:
             return batch
-        while (
-            self._waiting
-            and len(self._under_way) < self._window.open
-            and self._chunkable(self._waiting[0])
-            and (not batch or octets + self._waiting[0].content.octets <= BLOCK_OCTETS)
-        ):
-            octets += self._waiting[0].content.octets
+        while waiting and len(under_way) < self._window.open and self._chunkable(waiting[0]):
+            octets += waiting[0].octets
+            if batch and octets > BLOCK_OCTETS:
+                break
             batch.append(self._begin())
         return batch
 
     async def _say_chunks(self, batch: list[Handover]) -> None:
-        state = self._dialogue.session.state
-        afresh = state is State.TRANSACTION or len(self._under_way) > len(batch)
+        dialogue, under_way = self._dialogue, self._under_way
+        if dialogue.session.due is None:
+            dialogue.rest()  # the time that the marks need is not the server's
+        await self._make_marks(batch)
+        # Before anything of theirs is due: what lies here now answers none of them.
+        dialogue.listen()
+        if not dialogue.wire.alive and len(under_way) > len(batch):
+            # The last answers may lie here still: first those who wait for them.
+            for handover in reversed(batch):
+                under_way.remove(handover)
+                self._waiting.appendleft(handover)
+            return
+        dialogue.wire.check()
+        afresh = dialogue.session.state is State.TRANSACTION or len(under_way) > len(batch)
         afresh = afresh or (self._window.most > 1 and not self._window.rset_taken)
-        if self._dialogue.session.due is None:
-            self._dialogue.rest()  # the time that the marks need is not the server's
+        written: list[bytes] = []
+        for handover in batch:
+            assert handover.block is not None
+            group = handover.transaction.chunked(handover.octets, afresh=afresh)
+            handover.joined, afresh = handover is not under_way[0], True
+            written += (self._compose(handover, group), handover.block)
+            if dialogue.watcher.active:
+                dialogue.watcher.content(handover.octets)
+            handover.end_left = True
+        dialogue.write(b"".join(written))
+        for handover in islice(self._waiting, self._window.most):
+            handover.mark.begin()  # its turn is next
+
+    async def _make_marks(self, batch: list[Handover]) -> None:
+        """Return when those are made that are to be made; who has none made leaves the batch."""
         for handover in batch:
             handover.mark.begin()
         for handover in tuple(batch):
@@ -257,43 +289,22 @@ class Pipeline:
                 self._under_way.remove(handover)
                 batch.remove(handover)
                 handover.fail(error)
-        # Before anything of theirs is due: what lies here now answers none of them.
-        self._dialogue.listen()
-        if not self._dialogue.wire.alive and len(self._under_way) > len(batch):
-            # The last answers may lie here still: first those who wait for them.
-            for handover in reversed(batch):
-                self._under_way.remove(handover)
-                self._waiting.appendleft(handover)
-            return
-        self._dialogue.wire.check()
-        written: list[bytes] = []
-        for handover in batch:
-            assert handover.block is not None
-            group = handover.transaction.chunked(len(handover.block), afresh=afresh)
-            handover.joined, afresh = handover is not self._under_way[0], True
-            written += (self._compose(handover, group), handover.block)
-            self._dialogue.watcher.content(len(handover.block))
-            handover.end_left = True
-        self._dialogue.write(b"".join(written))
-        for handover in islice(self._waiting, self._window.most):
-            handover.mark.begin()  # its turn is next
 
-    async def _hear_chunk(self, handover: Handover) -> None:
-        """All replies to a message that was sent in one write."""
-        await self._hear_group(handover)
+    async def _end_chunk(self, handover: Handover) -> None:
+        """All replies to a message that was sent in one write are here."""
         self._end(handover)
-        self._window.slides = self._window.slides or handover.joined
+        window, state = self._window, self._dialogue.session.state
+        window.slides = window.slides or handover.joined
         if handover.progress is not None:
-            handover.progress(handover.content.octets)
-        state = self._dialogue.session.state
+            handover.progress(handover.octets)
         if state is State.READY and not handover.transaction.refused:
-            self._window.went_well()
-        else:
-            self._window.was_refused()
+            window.went_well()
+            return
+        window.was_refused()
         if state is State.TRANSACTION and not self._under_way:
             # RSET goes along with the next one: Exim hangs up on those who say it too often.
             next_says_it = self._waiting and self._chunkable(self._waiting[0])
-            if not (self._window.rset_taken and next_says_it):
+            if not (window.rset_taken and next_says_it):
                 await self._undo()
 
     # What all have in common.
@@ -305,35 +316,43 @@ class Pipeline:
 
     def _compose(self, handover: Handover, group: Group) -> bytes:
         """The octets of one group; its replies are due from now on."""
-        handover.group, handover.answered = group.commands, 0
-        return self._dialogue.compose(group.commands, group.octets)
+        handover.kinds, handover.answered = group.kinds, 0
+        return self._dialogue.compose(group)
+
+    def _heard_well(self, handover: Handover) -> bool:
+        """Whether all replies to a message's commands are here, and as hoped; they are noted."""
+        kinds = handover.kinds
+        reply = self._dialogue.last_if_hoped(kinds)
+        if reply is None:
+            return False
+        handover.answered = len(kinds)
+        handover.transaction.receive_hoped(reply)
+        if kinds[0] is Rset:
+            self._window.rset_taken = True
+        return True
 
     async def _hear_group(self, handover: Handover) -> None:
         """The replies to a message's commands.  Raises ConnectionLost when the talk ends so."""
         transaction, session = handover.transaction, self._dialogue.session
-        if len(handover.group) > 1:
+        if len(handover.kinds) > 1:
             self._dialogue.begin_stages()
             if not session.pending:
                 await self._dialogue.listen_for_answers()
-            if replies := self._dialogue.answers_if_hoped(len(handover.group)):
-                handover.answered = len(replies)
-                transaction.receive_hoped(replies)
-                if isinstance(handover.group[0], Rset):
-                    self._window.rset_taken = True
+            if self._heard_well(handover):
                 return
-        for command in handover.group:
+        for kind in handover.kinds:
             answer = self._dialogue.answer_here()
             if answer is None:
                 answer = await self._dialogue.answer(len(transaction.replies))
             handover.answered += 1
             over, reply = session.state is State.OVER, answer.reply
-            if isinstance(command, Rset):
+            if kind is Rset:
                 self._window.rset_taken = reply.positive
             if over and handover.end_left and reply.code != SERVICE_CLOSING:
-                raise BrokenPeer(f"the server answered {command.verb} by {reply}")
+                raise BrokenPeer(f"the server answered {kind.verb} by {reply}")
             transaction.receive(answer)
             if over:
-                transaction.settle(RecipientReply(command.phase, reply))
+                transaction.settle(RecipientReply(kind.phase, reply))
                 raise ConnectionLost(f"the talk ended by {reply}")
         if transaction.puzzled and self.plan is not Plan.SERIAL:
             self.tripped = True
@@ -343,7 +362,7 @@ class Pipeline:
         if not self._rset:
             raise ConnectionLost("a transaction stays open, and this server is never told RSET")
         self._dialogue.rest()
-        self._dialogue.write(self._dialogue.compose((Rset(),)))
+        self._dialogue.write(self._dialogue.compose(_RSET))
         reply = (await self._dialogue.answer()).reply
         if self._dialogue.session.state is not State.READY:
             raise ConnectionLost(f"a transaction stays open: RSET was answered by {reply}")
@@ -391,7 +410,7 @@ class Pipeline:
         if isinstance(error, BrokenPeer):
             return not isinstance(error, UnaskedReply) or bool(first.answered)
         silent = isinstance(error, DeadlinePassed) and first.joined and not first.answered
-        return silent or 0 < first.answered < len(first.group)
+        return silent or 0 < first.answered < len(first.kinds)
 
     def _last_words(self) -> BrokenPeer | None:
         """What the server said before it closed in the middle of our content."""

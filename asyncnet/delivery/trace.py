@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from asyncnet.smtp.command import Auth, AuthResponse, Bdat, Command, Data
+from asyncnet.smtp.command import Auth, AuthResponse, Bdat, Command, Data, Group
 from asyncnet.smtp.reply import MASK, Reply
 
 Direction: TypeAlias = Literal[">", "<", "*"]
@@ -105,9 +105,14 @@ class Narrator:
         for command in commands:
             if isinstance(command, Auth | AuthResponse):
                 self._learn(command)
-            elif isinstance(command, Data | Bdat):
-                self._content_rule = command.rule
             self._tell(">", str(command), command.rule)
+
+    def said_lines(self, group: Group) -> None:
+        """The same for commands that hold no secret, by their octets."""
+        for kind, line in zip(group.kinds, group.octets.decode().split("\r\n"), strict=False):
+            if kind in (Data, Bdat):
+                self._content_rule = kind.rule
+            self._tell(">", line, kind.rule)
 
     def content(self, octets: int) -> None:
         self._tell(">", f"[{octets} octets of content]", self._content_rule)

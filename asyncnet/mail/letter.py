@@ -4,7 +4,8 @@ Dates, ids and boundaries come in from outside, so that the same letter always g
 same octets.
 """
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -46,6 +47,23 @@ class Octets:
     def blocks(self) -> Iterator[bytes]:
         for start in range(0, len(self.data), BLOCK_OCTETS):
             yield self.data[start : start + BLOCK_OCTETS]
+
+
+class DistantContent(ABC):
+    """Content that lies beyond a network: who has a loop to keep going takes arriving()."""
+
+    __slots__ = ()
+    octets: int
+
+    @abstractmethod
+    def blocks(self) -> Iterator[bytes]: ...
+
+    @abstractmethod
+    def arriving(self) -> AsyncIterator[bytes]:
+        """As blocks(), and others have their turn while one is on its way.
+
+        Raises what hinders the network besides: that tells nothing of the content.
+        """
 
 
 Body = str | Content

@@ -1,7 +1,6 @@
 """SMTP replies: octets in, Reply out (RFC 5321 section 4.2).  No I/O."""
 
 import re
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -17,9 +16,6 @@ MASK = "********"
 
 # On octets: to str.isdigit() and int() an Arabic "٢٥٠" is a number, too.
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-# One whole short line, the only one of its reply.
-_SHORT = re.compile(rb"([2-5][0-9][0-9]) ([^\n]{0,120})")
-MAX_KNOWN = 64  # short replies remembered, word for word
 # RFC 2034 section 4 puts the code before the words of every line.  Servers do say "450 5.1.1" and
 # mean the 5; but a 2 beside a 4yz or 5yz, or the other way round, is a version number or a date.
 _SUCCESS = re.compile(r"(2\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
@@ -89,8 +85,8 @@ class ReplyReader:
         self._charset = charset
         self._buffer = b""
         self._searched_octets = 0  # of the buffer, known to hold no LF
-        self._ready: deque[Reply] = deque()  # whole ones, cut off the buffer already
-        self._known: dict[bytes, Reply] = {}  # "250 2.1.5 Ok" comes again and again
+        self._cut: list[bytes] = []  # whole lines that stand before the buffer, CRLF taken off
+        self._cut_at = 0  # those before it are taken
         self._code: bytes | None = None  # of the reply under way
         self._lines: list[str] = []
         self._raw = bytearray()
@@ -98,22 +94,41 @@ class ReplyReader:
     @property
     def pending(self) -> bool:
         """Whether octets are here that no reply was given out of yet."""
-        return bool(self._buffer or self._ready or self._lines)
+        return bool(self._buffer or self._lines or self._cut_at < len(self._cut))
 
     def receive_data(self, octets: bytes) -> None:
         """Store what the wire gave.  Nothing is parsed before next_reply()."""
         self._buffer += octets
 
-    def whole_replies(self, count: int) -> list[Reply] | None:
-        """The next replies if so many are here already, short ones all; None takes nothing."""
-        if not self._lines and len(self._ready) < count and self._buffer:
-            self._cut_short_ones()
-        ready = self._ready
-        return [ready.popleft() for _ in range(count)] if len(ready) >= count else None
+    def last_if_all_begin(self, starts: list[bytes]) -> Reply | None:
+        """The last of the next replies, if all are here and are such lines; takes them all.
 
-    def put_back(self, replies: list[Reply]) -> None:
-        """Undo whole_replies()."""
-        self._ready.extendleft(reversed(replies))
+        starts: how each must begin, "250 " for instance.  None takes nothing: next_reply() reads
+        the replies one by one, with all care.
+        """
+        if self._lines:
+            return None
+        end = self._cut_at + len(starts)
+        if end > len(self._cut):
+            self._cut_lines()
+            end = len(starts)
+        lines = self._cut[self._cut_at : end]
+        if [line[:4] for line in lines] != starts or b"\r" in lines[-1]:
+            return None
+        self._cut_at = end
+        last = lines[-1]
+        return Reply(int(last[:3]), (self._decode(last[4:]),), last + b"\r\n")
+
+    def _cut_lines(self) -> None:
+        """Cut the buffer into lines, as far as they are whole and of the usual kind."""
+        del self._cut[: self._cut_at]
+        self._cut_at = 0
+        lines = self._buffer.split(b"\r\n")
+        usual = self._buffer.count(b"\n") == len(lines) - 1  # no bare LF, which ends a line, too
+        if usual and max(map(len, lines)) < MAX_LINE_OCTETS - 2:
+            self._buffer = lines.pop()
+            self._searched_octets = 0
+            self._cut += lines
 
     def next_reply(self) -> Reply | None:
         """Return the next whole reply, or None while more octets are needed.
@@ -121,10 +136,9 @@ class ReplyReader:
         Raises MalformedReply on a line that is none, on one of another code than the line
         before (section 4.2.1), and past the bounds.  The reader is spent then: close.
         """
-        if not self._ready and self._buffer and not self._lines:
-            self._cut_short_ones()
-        if self._ready:
-            return self._ready.popleft()
+        if self._cut:
+            self._buffer = b"\r\n".join((*self._cut[self._cut_at :], self._buffer))
+            self._cut, self._cut_at, self._searched_octets = [], 0, 0
         while (line := self._next_line()) is not None:
             match = _LINE.fullmatch(line.rstrip(b"\r\n"))
             if match is None:
@@ -140,29 +154,6 @@ class ReplyReader:
             if len(self._lines) >= MAX_LINES or len(self._raw) > MAX_REPLY_OCTETS:
                 raise MalformedReply("a reply without end", line)
         return None
-
-    def _cut_short_ones(self) -> None:
-        """Take the short replies of one line off the front of the buffer, many at a time.
-
-        Whatever is not such a line is left there, with all behind it, to be read with care.
-        """
-        lines = self._buffer.split(b"\r\n")
-        taken_octets = 0
-        for line in lines[:-1]:
-            reply = self._known.get(line)
-            if reply is None:
-                match = _SHORT.fullmatch(line)
-                if match is None:
-                    break
-                text = (self._decode(match[2]),)
-                reply = Reply(int(match[1]), text, line + b"\r\n")
-                if len(self._known) < MAX_KNOWN:
-                    self._known[line] = reply
-            self._ready.append(reply)
-            taken_octets += len(line) + 2
-        if taken_octets:
-            self._buffer = self._buffer[taken_octets:]
-            self._searched_octets = 0
 
     def _complete(self) -> Reply:
         assert self._code is not None

@@ -50,16 +50,18 @@ class State(Enum):
 
 @lru_cache(maxsize=256)
 def _state_ahead(
-    state: "State", said: tuple[type[Command] | None, ...], pipelining: bool
+    state: "State",
+    before: tuple[type[Command], ...],
+    kinds: tuple[type[Command], ...],
+    pipelining: bool,
 ) -> "State":
-    """Where a group leads if all goes well.
+    """Where a group of these commands leads if all goes well.
 
-    said: what was said before it and is not answered yet (None: nothing), then its commands.
-    Raises IllegalCommand.  Remembered, because all messages are alike to it.
+    before: what was said last and is not answered yet, if anything.  Raises IllegalCommand.
+    Remembered, because all messages are alike to it.
     """
-    last = said[0]
-    for kind in said[1:]:
-        assert kind is not None
+    last = before[0] if before else None
+    for kind in kinds:
         rule = TABLE[kind]
         if state not in rule.when:
             raise IllegalCommand(f"{kind.verb} in state {state.name}")
@@ -120,13 +122,19 @@ TABLE: Mapping[type[Command], Rule] = {
 }
 # Where a command leads if all goes well: what the commands sent ahead of its reply build on.
 _HOPED_FOR = {kind: next(iter(rule.on.values())) for kind, rule in TABLE.items()}
-_HOPED_CODE = {kind: next(iter(rule.on)) for kind, rule in TABLE.items()}
+
+
+@lru_cache(maxsize=256)
+def _hoped_starts(kinds: tuple[type[Command], ...]) -> list[bytes]:
+    """How the replies begin where all goes as it nearly always does: "250 " and no other 2yz."""
+    codes = [next(iter(TABLE[kind].on)) for kind in kinds]
+    return [b"%d " % (250 if code == 2 else code) for code in codes]
 
 
 class Answer(NamedTuple):
-    """A reply and what it answers."""
+    """A reply and the kind of command that it answers."""
 
-    command: Command
+    kind: type[Command]
     reply: Reply
 
 
@@ -146,11 +154,12 @@ class Session:
         self.capabilities = Capabilities()
         self.secured = False  # by TLS
         self._reader = ReplyReader(charset)
-        self._due: deque[Command] = deque([Greeting()])
+        self._due: deque[type[Command]] = deque([Greeting])
+        self._secrets: tuple[str, ...] = ()  # of the login command whose reply is due
         self._ahead = State.CONNECTED  # the state once all that is due was answered well
 
     @property
-    def due(self) -> Command | None:
+    def due(self) -> type[Command] | None:
         """The command whose reply comes next; None while nothing is owed to us."""
         return self._due[0] if self._due else None
 
@@ -164,22 +173,26 @@ class Session:
         """Whether a transaction can begin: nothing is due, and nobody spoke unasked."""
         return self.state is State.READY and not self._due and not self._reader.pending
 
-    def send(
-        self, commands: Sequence[Command], *, utf8: bool = False, encoded: bytes | None = None
-    ) -> bytes:
+    def send(self, commands: Sequence[Command], *, utf8: bool = False) -> bytes:
         """The octets of one group; the replies to it are due from now on.
 
-        encoded: what encode() made of the commands, where that is known already.  Raises
-        UnsafeArgument or IllegalCommand, and then nothing is due.
+        Raises UnsafeArgument or IllegalCommand, and then nothing is due.
         """
-        last = type(self._due[-1]) if self._due else None
-        said = (last, *map(type, commands))
-        ahead = _state_ahead(self._ahead, said, "PIPELINING" in self.capabilities)
-        if encoded is None:
-            encoded = b"".join([encode(command, utf8=utf8) for command in commands])
-        self._ahead = ahead
-        self._due.extend(commands)
-        return encoded
+        octets = b"".join([encode(command, utf8=utf8) for command in commands])
+        self.owe(tuple(map(type, commands)))
+        for command in commands:  # one alone, where it has secrets
+            self._secrets = command.secrets()
+        return octets
+
+    def owe(self, kinds: tuple[type[Command], ...]) -> None:
+        """A group of these commands is sent: the replies to it are due from now on.
+
+        Not for those with secrets.  Raises IllegalCommand, and then nothing is due.
+        """
+        before = (self._due[-1],) if self._due else ()
+        pipelining = "PIPELINING" in self.capabilities.keywords
+        self._ahead = _state_ahead(self._ahead, before, kinds, pipelining)
+        self._due.extend(kinds)
 
     def secure(self) -> None:
         """TLS stands.  All that was learned before it is forgotten (RFC 3207 section 4.2).
@@ -200,25 +213,20 @@ class Session:
         """Store what the wire gave.  Nothing is parsed before next_answer()."""
         self._reader.receive_data(octets)
 
-    def next_if_hoped(self, count: int) -> list[Reply] | None:
-        """The replies to the next count commands, if all are here and all are as hoped for.
+    def last_if_hoped(self, kinds: tuple[type[Command], ...]) -> Reply | None:
+        """The reply to the last of these commands, which are due next, if all went well.
 
-        None takes nothing: next_answer() then tells them one by one.  Not for AUTH and TLS.
+        Takes all their replies; None takes nothing: next_answer() then tells them one by one.
+        Not for EHLO, AUTH and TLS.
         """
-        replies = self._reader.whole_replies(count) if len(self._due) >= count else None
-        if replies is None:
-            return None
-        for reply, command in zip(replies, self._due, strict=False):
-            code, hoped = reply.code, _HOPED_CODE[type(command)]
-            if hoped not in (code, code // 100):
-                self._reader.put_back(replies)
-                return None
-        for _ in range(count):
-            command = self._due.popleft()
-        self.state = _HOPED_FOR[type(command)]
-        if not self._due:
-            self._ahead = self.state
-        return replies
+        reply = self._reader.last_if_all_begin(_hoped_starts(kinds))
+        if reply is not None:
+            for _ in kinds:
+                self._due.popleft()
+            self.state = _HOPED_FOR[kinds[-1]]
+            if not self._due:
+                self._ahead = self.state
+        return reply
 
     def next_answer(self) -> Answer | None:
         """Return the next reply with its command, or None while more octets are needed.
@@ -232,30 +240,29 @@ class Session:
                 return None
             if not self._due:
                 raise UnaskedReply(reply)
-            command = self._due.popleft()
-            self._move(command, reply)
+            kind = self._due.popleft()
+            self._move(kind, reply)
             if self.state is State.SECURING and self._reader.pending:
                 raise InjectedOctets("octets stand behind the 220 to STARTTLS, before TLS")
         except BrokenPeer:
             self.state = State.OVER
             raise
-        return Answer(command, reply)
+        return Answer(kind, reply)
 
     def _next_reply(self) -> Reply | None:
         due = self._due[0] if self._due else None
-        if not isinstance(due, Auth | AuthResponse):
+        if due not in (Auth, AuthResponse):
             return self._reader.next_reply()
-        secrets = due.secrets()
         try:
             reply = self._reader.next_reply()
         except MalformedReply:
-            if secrets:  # it may repeat what we sent
+            if self._secrets:  # it may repeat what we sent
                 raise MalformedReply("not a reply to our login, not shown", b"") from None
             raise
-        return reply.masked(secrets) if reply is not None and secrets else reply
+        return reply.masked(self._secrets) if reply is not None and self._secrets else reply
 
-    def _move(self, command: Command, reply: Reply) -> None:
-        rule, code = TABLE[type(command)], reply.code
+    def _move(self, kind: type[Command], reply: Reply) -> None:
+        rule, code = TABLE[kind], reply.code
         state = rule.on.get(code) or rule.on.get(code // 100)
         if state is None:
             over = code < 400 or code == SERVICE_CLOSING
@@ -263,6 +270,6 @@ class Session:
         self.state = state
         if not self._due:
             self._ahead = state
-        if isinstance(command, Ehlo):  # Helo is one, too, and offers nothing
-            known = type(command) is Ehlo and reply.positive
+        if kind is Ehlo or kind is Helo:  # which offers nothing
+            known = kind is Ehlo and reply.positive
             self.capabilities = parse_capabilities(reply) if known else Capabilities()

@@ -6,12 +6,25 @@ content is transparent.  One refused recipient spoils nothing for the others.
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from asyncnet.mail.envelope import Envelope
 from asyncnet.mail.verdict import Kind, Phase
 from asyncnet.smtp.capability import Capabilities
-from asyncnet.smtp.command import Bdat, Command, Data, Mail, Rcpt, Rset, encode
+from asyncnet.smtp.command import (
+    Bdat,
+    Command,
+    Data,
+    Group,
+    Mail,
+    Rcpt,
+    Rset,
+    bdat_line,
+    grouped,
+    mail_line,
+    rcpt_line,
+)
 from asyncnet.smtp.errors import UnsafeArgument
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.session import SERVICE_CLOSING, START_MAIL_INPUT, Answer
@@ -84,78 +97,96 @@ def _cannot(kind: Kind, why: str) -> RecipientReply:
     return RecipientReply(Phase.MAIL, None, why, kind=kind)
 
 
-def mail_command(envelope: Envelope, octets: int, capabilities: Capabilities) -> Mail:
-    """MAIL with the parameters that this server knows and this message needs."""
-    parameters = []
-    if "SIZE" in capabilities:
-        parameters.append(f"SIZE={octets}")
-    if "8BITMIME" in capabilities and (envelope.body_8bit or envelope.smtputf8):
-        parameters.append("BODY=8BITMIME")
+def mail_parameters(envelope: Envelope, octets: int, capabilities: Capabilities) -> str:
+    """What MAIL says besides the address: what this server knows and this message needs."""
+    known = capabilities.keywords
+    words = [f"SIZE={octets}"] if "SIZE" in known else []
+    if (envelope.body_8bit or envelope.smtputf8) and "8BITMIME" in known:
+        words.append("BODY=8BITMIME")
     if envelope.smtputf8:
-        parameters.append("SMTPUTF8")
+        words.append("SMTPUTF8")
     if envelope.require_tls:
-        parameters.append("REQUIRETLS")
-    if envelope.envid is not None and "DSN" in capabilities:
+        words.append("REQUIRETLS")
+    if envelope.envid is not None and "DSN" in known:
         # RFC 3461: a bounce names our queue id, and brings no copy of a large message back.
-        parameters += ("RET=HDRS", f"ENVID={envelope.envid}")
-    return Mail(envelope.reverse_path, tuple(parameters))
+        words += ("RET=HDRS", f"ENVID={envelope.envid}")
+    return " ".join(words)
 
 
-class Group(NamedTuple):
-    """Commands and their octets, for one write (RFC 2920 section 3.1)."""
-
-    commands: tuple[Command, ...]
-    octets: bytes
+_DATA, _RSET = grouped(Data()), grouped(Rset())
 
 
-_DATA, _RSET = (Group((command,), encode(command)) for command in (Data(), Rset()))
+@lru_cache(maxsize=256)
+def _kinds(recipients: int, end: type[Command], afresh: bool) -> tuple[type[Command], ...]:
+    """The kinds of a message's commands; end is the one that its content belongs to."""
+    return (*((Rset,) if afresh else ()), Mail, *(Rcpt,) * recipients, end)
 
 
 class Transaction:
     """The commands of one message and what became of each recipient, in their order.
 
-    A reply is None while a recipient is accepted so far or not answered yet.  limit: how many
-    recipients the server takes in one transaction.
+    A reply is None while a recipient is accepted so far or not answered yet.  octets: of the
+    content.
     """
 
-    def __init__(
-        self, mail: Mail, recipients: Sequence[str], *, utf8: bool, limit: int | None
-    ) -> None:
+    __slots__ = (
+        "_answered",
+        "_lines",
+        "_positions",
+        "content_wanted",
+        "puzzled",
+        "refused",
+        "replies",
+    )
+
+    def __init__(self, envelope: Envelope, octets: int, capabilities: Capabilities) -> None:
+        recipients = envelope.recipients
         self.replies: list[RecipientReply | None] = [None] * len(recipients)
         self.content_wanted = False  # 354 came: content, or at least a dot, must follow
         self.refused = False  # something was: not all went well
         self.puzzled = False  # the server lost the thread: 500, 502 or 503
-        self._commands: tuple[Command, ...] = ()  # MAIL and each RCPT
-        self._octets: tuple[bytes, ...] = ()  # of each of them
         self._positions: Sequence[int] = range(len(recipients))  # of those who have an RCPT
         self._answered = 0  # of those
+        self._lines: tuple[bytes, ...] = ()  # MAIL and each RCPT
+        limit, utf8 = capabilities.recipient_limit, envelope.smtputf8
+        parameters = mail_parameters(envelope, octets, capabilities)
         try:
-            mail_octets = encode(mail, utf8=utf8)
+            mail = mail_line(envelope.reverse_path, parameters, utf8=utf8)
         except UnsafeArgument as error:
             why = f"cannot be sent: {error}"
             self.settle(RecipientReply(Phase.MAIL, None, why, kind=Kind.SENDER))
             return
-        rcpts = [Rcpt(recipient) for recipient in recipients[:limit]]
-        octets = [self._encoded(rcpt, position, utf8) for position, rcpt in enumerate(rcpts)]
-        for position in range(len(rcpts), len(recipients)):
-            # Said in the server's stead, in its own code: it announced the limit, and
-            # whoever reads this sends the rest in another transaction.
-            over = Reply(452, (f"4.5.3 over the server's limit of {limit} recipients",))
-            self.replies[position] = RecipientReply(Phase.RCPT, over, "not sent: LIMITS RCPTMAX")
-        if not all(octets):
-            self._positions = [position for position, line in enumerate(octets) if line]
-            rcpts = [rcpts[position] for position in self._positions]
-            octets = [octets[position] for position in self._positions]
-        self._commands, self._octets = (mail, *rcpts), (mail_octets, *octets)
-
-    def _encoded(self, rcpt: Rcpt, position: int, utf8: bool) -> bytes:
-        """Its line; b"" where it cannot be sent, which is its recipient's reply then."""
+        if limit is not None and len(recipients) > limit:
+            recipients = recipients[:limit]
+            self._leave_to_another_one(limit)
         try:
-            return encode(rcpt, utf8=utf8)
-        except UnsafeArgument as error:
-            why = f"cannot be sent: {error}"
-            self.replies[position] = RecipientReply(Phase.RCPT, None, why, kind=Kind.RECIPIENT)
-            return b""
+            rcpts = [rcpt_line(recipient, utf8=utf8) for recipient in recipients]
+        except UnsafeArgument:
+            rcpts = self._those_that_can_be_sent(recipients, utf8)
+        self._lines = (mail, *rcpts)
+
+    def _leave_to_another_one(self, limit: int) -> None:
+        """Answer, in the server's stead and code, those above the limit that it announced.
+
+        Whoever reads this sends them in another transaction.
+        """
+        over = Reply(452, (f"4.5.3 over the server's limit of {limit} recipients",))
+        left = RecipientReply(Phase.RCPT, over, "not sent: LIMITS RCPTMAX")
+        self.replies[limit:] = [left] * (len(self.replies) - limit)
+        self._positions = range(limit)
+
+    def _those_that_can_be_sent(self, recipients: Sequence[str], utf8: bool) -> list[bytes]:
+        """Their lines; each of the others has its reply."""
+        lines = {}
+        for position, recipient in enumerate(recipients):
+            try:
+                lines[position] = rcpt_line(recipient, utf8=utf8)
+            except UnsafeArgument as error:
+                why = f"cannot be sent: {error}"
+                reply = RecipientReply(Phase.RCPT, None, why, kind=Kind.RECIPIENT)
+                self.replies[position] = reply
+        self._positions = tuple(lines)
+        return list(lines.values())
 
     @property
     def hopeless(self) -> bool:
@@ -164,12 +195,14 @@ class Transaction:
 
     def envelope(self) -> Group:
         """All that is said before the content: one legal group (RFC 2920 section 3.1)."""
-        return Group(self._commands + _DATA.commands, b"".join((*self._octets, _DATA.octets)))
+        kinds = _kinds(len(self._lines) - 1, Data, False)
+        return Group(kinds, b"".join((*self._lines, _DATA.octets)))
 
     def one_by_one(self) -> list[Group]:
         """The same for a server that takes one command at a time."""
-        alone = zip(self._commands, self._octets, strict=True)
-        return [*(Group((command,), octets) for command, octets in alone), _DATA]
+        lines = (*self._lines, _DATA.octets)
+        kinds = self.envelope().kinds
+        return [Group((kind,), line) for kind, line in zip(kinds, lines, strict=True)]
 
     def chunked(self, octets: int, *, afresh: bool) -> Group:
         """The same, with content of so many octets to go right behind it (RFC 3030 section 2).
@@ -177,20 +210,17 @@ class Transaction:
         afresh: RSET first, for what goes behind a message whose reply is not here yet.  Exim
         took a message under the sender of the refused one before it where that was missing.
         """
-        bdat = Bdat(octets)
-        commands, lines = (*self._commands, bdat), (*self._octets, encode(bdat))
-        if afresh:
-            commands, lines = _RSET.commands + commands, (_RSET.octets, *lines)
-        return Group(commands, b"".join(lines))
+        kinds = _kinds(len(self._lines) - 1, Bdat, afresh)
+        before = _RSET.octets if afresh else b""
+        return Group(kinds, b"".join((before, *self._lines, bdat_line(octets))))
 
     def receive(self, answer: Answer) -> None:
         """Note the reply to one of the commands."""
-        command, reply = answer
+        kind, reply = answer
         positive = 200 <= reply.code <= 299
         # To who is refused already it is the right answer.
         lost_thread = reply.code in (500, 502, 503) and not self.hopeless
         self.puzzled = self.puzzled or lost_thread
-        kind = type(command)
         if kind is Rcpt:
             position = self._positions[self._answered]
             self._answered += 1
@@ -205,18 +235,17 @@ class Transaction:
             if not self.content_wanted:
                 self.settle(RecipientReply(Phase.DATA, reply))
         elif not positive and kind is not Rset:  # a refused RSET is nobody's fault
-            self.settle(RecipientReply(command.phase, reply))
+            self.settle(RecipientReply(kind.phase, reply))
         if reply.code >= 400:
             self.refused = True
             if reply.code == SERVICE_CLOSING:  # to one, but it ends the talk for all
-                self.settle(RecipientReply(command.phase, reply))
+                self.settle(RecipientReply(kind.phase, reply))
 
-    def receive_hoped(self, replies: Sequence[Reply]) -> None:
+    def receive_hoped(self, last: Reply) -> None:
         """The same as receive() for all commands of a group at once, where all went well.
 
-        The first one is MAIL or RSET, the last one DATA or BDAT.
+        The first one is MAIL or RSET; last answers DATA or BDAT, its last one.
         """
-        last = replies[-1]
         self._answered = len(self._positions)
         self.content_wanted = last.code == START_MAIL_INPUT
         if not self.content_wanted:

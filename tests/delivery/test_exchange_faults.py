@@ -523,7 +523,7 @@ async def test_a_look_at_the_wire_leaves_alone_what_is_due() -> None:
             while not dialogue.wire.pending:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         dialogue.listen()
-        assert [(await dialogue.answer()).command for _ in range(2)] == [Rset(), Rset()]
+        assert [(await dialogue.answer()).kind for _ in range(2)] == [Rset, Rset]
 
 
 async def test_a_flood_that_nobody_asked_for_is_cut_off() -> None:

@@ -13,7 +13,7 @@ from asyncnet.delivery.exchange import Exchange, ExchangeFailed, Login, Target
 from asyncnet.delivery.trace import Mask, Narrator, TraceEvent
 from asyncnet.mail.envelope import Envelope
 from asyncnet.mail.letter import Octets
-from asyncnet.smtp.command import Auth, AuthResponse, Bdat, Data
+from asyncnet.smtp.command import Auth, AuthResponse, Bdat, Data, grouped
 from asyncnet.smtp.reply import Reply
 from tests.support.smtp_server import CAPABILITIES, Retort, Say, Script, ScriptedServer
 
@@ -108,7 +108,7 @@ def test_content_is_told_by_its_size_and_the_rule_it_goes_by() -> None:
     events: list[TraceEvent] = []
     narrator = Narrator(events.append)
     for command in (Data(), Bdat(12)):
-        narrator.said([command])
+        narrator.said_lines(grouped(command))
         narrator.content(12)
     content = [event for event in events if "content" in event.text]
     assert [event.text for event in content] == ["[12 octets of content]"] * 2

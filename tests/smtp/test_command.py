@@ -1,13 +1,16 @@
 """Commands: what they print, and what never reaches the wire."""
 
+from collections.abc import Callable
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncnet.smtp.command import (
     MAX_PATH_COMMAND_OCTETS,
     Auth,
     AuthResponse,
+    Bdat,
     Command,
     Data,
     Dot,
@@ -18,7 +21,10 @@ from asyncnet.smtp.command import (
     Rcpt,
     Rset,
     StartTls,
+    bdat_line,
     encode,
+    mail_line,
+    rcpt_line,
 )
 from asyncnet.smtp.errors import UnsafeArgument
 
@@ -109,3 +115,45 @@ def test_no_argument_makes_a_second_line(text: str) -> None:
         assert line.endswith(b"\r\n")
         assert not set(line[:-2]) & {0, 10, 13}
         assert len(line) <= command.limit_octets
+
+
+# --- The lines that every message needs, without a command for each -----------------------------
+
+PATHS = st.one_of(
+    st.from_regex(r"[a-z.+/=-]{1,70}@[a-z.-]{1,260}", fullmatch=True),
+    st.text(max_size=12),
+    st.text('ab"\\@<> \r\n\t\0é', max_size=12),
+    st.just("a" * MAX_PATH_COMMAND_OCTETS),
+)
+
+
+def made_by(make: Callable[[], bytes]) -> bytes | str:
+    try:
+        return make()
+    except UnsafeArgument as error:
+        return str(error)
+
+
+@given(PATHS, st.booleans())
+@example("a@example.org", False)
+@example("a@example.org\n", False)
+def test_rcpt_is_the_same_by_the_short_way(path: str, utf8: bool) -> None:
+    short = made_by(lambda: rcpt_line(path, utf8=utf8))
+    assert short == made_by(lambda: encode(Rcpt(path), utf8=utf8))
+
+
+@given(
+    PATHS | st.just(""),
+    st.sampled_from(["", "SIZE=5", "SIZE=5 SMTPUTF8", "X=é", "X\r\nRSET", "X" * 995, "X" * 1010]),
+    st.booleans(),
+)
+def test_mail_is_the_same_by_the_short_way(path: str, parameters: str, utf8: bool) -> None:
+    short = made_by(lambda: mail_line(path, parameters, utf8=utf8))
+    words = (parameters,) if parameters else ()
+    long = made_by(lambda: encode(Mail(path, words), utf8=utf8))
+    assert short == long or (isinstance(short, str) and isinstance(long, str))
+
+
+@given(st.integers(0, 10**12))
+def test_bdat_is_the_same_by_the_short_way(octets: int) -> None:
+    assert bdat_line(octets) == encode(Bdat(octets))

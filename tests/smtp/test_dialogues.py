@@ -11,14 +11,14 @@ import pytest
 from asyncnet.mail.envelope import Envelope, TlsMode
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.capability import Capabilities
-from asyncnet.smtp.command import Command, Dot, Ehlo, Greeting, Mail
+from asyncnet.smtp.command import Command, Dot, Ehlo, Greeting, Group
 from asyncnet.smtp.errors import InjectedOctets
 from asyncnet.smtp.opening import Opening, OpeningFailed
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.sasl import password_mechanisms, token_mechanisms
 from asyncnet.smtp.scram import ScramSha256
 from asyncnet.smtp.session import Answer, Session, State
-from asyncnet.smtp.transaction import Plan, RecipientReply, Transaction, best_plan, mail_command
+from asyncnet.smtp.transaction import Plan, RecipientReply, Transaction, best_plan
 from tests.support.scram_judge import ScramJudge
 
 PLAIN = b64encode(b"\0anna\0sesame").decode()
@@ -551,6 +551,9 @@ HELLO = """
 """
 
 
+CONTENT_OCTETS = 9  # of "<content>"
+
+
 def hand_over(text: str, *recipients: str) -> list[RecipientReply | None]:
     """Play an opening and one transaction, as a client without a wire."""
     script = Script(text)
@@ -558,15 +561,14 @@ def hand_over(text: str, *recipients: str) -> list[RecipientReply | None]:
     script.they_say()
     script.we_say(session.send(next_step(session)))
     script.they_say()
-    talk = Transaction(Mail("a@example.org"), recipients, utf8=False, limit=None)
+    talk = Transaction(Envelope("a@example.org", recipients), CONTENT_OCTETS, Capabilities())
     together = "PIPELINING" in session.capabilities
-    for group in (
-        [talk.envelope().commands] if together else [(it,) for it in talk.envelope().commands]
-    ):
+    for group in [talk.envelope()] if together else talk.one_by_one():
         if talk.hopeless:
             break
-        script.we_say(session.send(group))
-        for _ in group:
+        session.owe(group.kinds)
+        script.we_say(group.octets)
+        for _ in group.kinds:
             due = session.due
             assert due is not None
             reply = script.they_say()
@@ -656,8 +658,6 @@ def test_a_transaction_gives_a_verdict_to_each(name: str) -> None:
 
 # --- Several messages: what goes in one write stands in one go on the left -----------------------
 
-CONTENT_OCTETS = 9  # of "<content>"
-
 
 def hand_over_all(
     text: str,
@@ -665,10 +665,9 @@ def hand_over_all(
     messages: int,
     *recipients: str,
     window: bool = False,
-    limit: int | None = None,
 ) -> list[list[RecipientReply | None]]:
     """Play an opening and several messages by the best plan, all of a window in one write."""
-    *others, last = offer.split(" ")
+    *others, last = offer.split(", ")
     more = [f"| 250-{keyword}" for keyword in others]
     hello = ["| 220 mx.example.test", "EHLO me.example.test | 250-mx.example.test", *more]
     script = Script("\n".join([*hello, f"| 250 {last}", text.strip("\n")]))
@@ -678,12 +677,7 @@ def hand_over_all(
     script.they_say()
     known = session.capabilities
     talks = [
-        Transaction(
-            mail_command(Envelope(f"a{number}@example.org", recipients), CONTENT_OCTETS, known),
-            recipients,
-            utf8=False,
-            limit=limit or known.recipient_limit,
-        )
+        Transaction(Envelope(f"a{number}@example.org", recipients), CONTENT_OCTETS, known)
         for number in range(messages)
     ]
     if best_plan(known) is Plan.CHUNKED:
@@ -694,22 +688,27 @@ def hand_over_all(
     return [talk.replies for talk in talks]
 
 
-def _hear(script: Script, talk: Transaction, commands: tuple[Command, ...]) -> None:
-    for command in commands:
-        assert script.session.due is command
-        talk.receive(Answer(command, script.they_say()))
+def _hear(script: Script, talk: Transaction, kinds: tuple[type[Command], ...]) -> None:
+    for kind in kinds:
+        assert script.session.due is kind
+        talk.receive(Answer(kind, script.they_say()))
+
+
+def _said(session: Session, group: Group) -> bytes:
+    session.owe(group.kinds)
+    return group.octets
 
 
 def _by_data(script: Script, talks: list[Transaction]) -> None:
     session = script.session
     group = talks[0].envelope()
-    script.we_say(session.send(group.commands, encoded=group.octets))
+    script.we_say(_said(session, group))
     for talk, following in zip(talks, [*talks[1:], None], strict=True):
-        _hear(script, talk, talk.envelope().commands)
+        _hear(script, talk, talk.envelope().kinds)
         written = b"<content>\r\n" + session.send([Dot()])
         if following is not None:
             group = following.envelope()
-            written += session.send(group.commands, encoded=group.octets)
+            written += _said(session, group)
         script.we_say(written)
         talk.settle(RecipientReply(Phase.DOT, script.they_say()))
 
@@ -717,14 +716,12 @@ def _by_data(script: Script, talks: list[Transaction]) -> None:
 def _by_chunks(script: Script, talks: list[Transaction], window: bool) -> None:
     session = script.session
     groups = [talk.chunked(CONTENT_OCTETS, afresh=window) for talk in talks]
-    written = [
-        session.send(it.commands) + b"<content>\r\n" for it in groups[: None if window else 1]
-    ]
+    written = [_said(session, it) + b"<content>\r\n" for it in groups[: None if window else 1]]
     script.we_say(b"".join(written))
     for number, (talk, group) in enumerate(zip(talks, groups, strict=True)):
         if number and not window:
-            script.we_say(session.send(group.commands) + b"<content>\r\n")
-        _hear(script, talk, group.commands)
+            script.we_say(_said(session, group) + b"<content>\r\n")
+        _hear(script, talk, group.kinds)
 
 
 DIALOGUES = {
@@ -766,7 +763,7 @@ DIALOGUES = {
                                        | 250 recipient ok
                                        | 452 4.3.1 disk full
         """,
-        "PIPELINING CHUNKING",
+        "PIPELINING, CHUNKING",
         2,
         False,
         [[(Phase.DOT, 250)], [(Phase.DOT, 452)]],
@@ -780,7 +777,7 @@ DIALOGUES = {
                                        | 250 recipient ok
                                        | 500 what?
         """,
-        "PIPELINING CHUNKING",
+        "PIPELINING, CHUNKING",
         1,
         False,
         [[(Phase.DATA, 500)]],
@@ -814,7 +811,7 @@ DIALOGUES = {
                                        | 503 5.5.1 MAIL first
                                        | 503 5.5.1 MAIL first
         """,
-        "PIPELINING CHUNKING",
+        "PIPELINING, CHUNKING",
         3,
         True,
         [[(Phase.RCPT, 550)], [(Phase.DOT, 250)], [(Phase.MAIL, 553)]],
@@ -843,11 +840,10 @@ def test_a_message_is_split_at_the_servers_recipient_limit() -> None:
         <content>                      |
         .                              | 250 queued
         """,
-        "PIPELINING",
+        "PIPELINING, LIMITS RCPTMAX=1",
         1,
         first,
         second,
-        limit=1,
     )
     seen = [(it.phase, it.reply.code) for it in replies if it and it.reply]
     assert seen == [(Phase.DOT, 250), (Phase.RCPT, 452)]

@@ -56,7 +56,7 @@ def test_every_command_stands_in_the_table() -> None:
 
 def test_the_first_reply_answers_nothing_we_said() -> None:
     session = Session()
-    assert [answer.command for answer in hear(session, "220 hello")] == [Greeting()]
+    assert [answer.kind for answer in hear(session, "220 hello")] == [Greeting]
     assert session.state is State.GREETED
 
 
@@ -66,7 +66,7 @@ def test_a_group_goes_out_at_once_and_each_reply_finds_its_command() -> None:
         b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n"
     )
     answers = hear(session, "250 ok", "550 no", "354 go")
-    assert [(type(answer.command), answer.reply.code) for answer in answers] == [
+    assert [(answer.kind, answer.reply.code) for answer in answers] == [
         (Mail, 250),
         (Rcpt, 550),
         (Data, 354),
@@ -254,12 +254,15 @@ def test_the_short_way_says_what_the_long_one_says(
             session.send((Rset(), MAIL))
         session.receive_data(octets)
     before = stands(short)
-    replies = short.next_if_hoped(len(commands))
-    if replies is None:
+    last = short.last_if_hoped(tuple(map(type, commands)))
+    if last is None:
         assert stands(short) == before, "nothing may have been taken"
         return
     answers = [long.next_answer() for _ in commands]
-    assert [answer and answer.reply for answer in answers] == list(replies)
+    told = [answer.reply for answer in answers if answer is not None]
+    assert len(told) == len(commands)
+    assert all(reply.code in (250, 354) for reply in told)
+    assert last == told[-1]
     assert stands(short) == stands(long)
 
 
@@ -267,7 +270,7 @@ def test_the_short_way_is_taken_where_all_goes_well() -> None:
     session = ready("PIPELINING", "CHUNKING")
     session.send(GROUPS["chunk"])
     session.receive_data(b"250 Ok\r\n250 Ok\r\n250 queued\r\n")
-    replies = session.next_if_hoped(3)
-    assert replies is not None
-    assert [reply.text for reply in replies] == ["Ok", "Ok", "queued"]
+    last = session.last_if_hoped((Mail, Rcpt, Bdat))
+    assert last is not None
+    assert last.text == "queued"
     assert session.at_rest

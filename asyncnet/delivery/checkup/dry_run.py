@@ -14,9 +14,9 @@ from asyncnet.delivery.errors import WireError
 from asyncnet.delivery.exchange import Target
 from asyncnet.mail.envelope import Envelope
 from asyncnet.providers.rules import RuleBook
-from asyncnet.smtp.command import Mail, Rcpt, Rset, encode
+from asyncnet.smtp.command import Mail, Rcpt, Rset
 from asyncnet.smtp.errors import SmtpError, UnsafeArgument
-from asyncnet.smtp.transaction import mail_command
+from asyncnet.smtp.transaction import mail_parameters
 
 USUAL_OCTETS = 1000  # of the mail that is not sent
 
@@ -81,14 +81,15 @@ class DryRun:
             ledger.stop(Trouble(Cause.SMTPUTF8, told, "use an address of plain letters"))
         limit = capabilities.size_limit_octets or USUAL_OCTETS
         octets = min(self.octets or USUAL_OCTETS, limit)
+        parameters = mail_parameters(envelope, octets, capabilities)
         commands: tuple[Mail | Rcpt, ...] = (
-            mail_command(envelope, octets, capabilities),
+            Mail(envelope.reverse_path, tuple(parameters.split())),
             Rcpt(envelope.recipients[0]),
         )
         for command in commands:
             ledger.begin(str(command.phase))
             try:
-                dialogue.write(dialogue.compose((command,), encode(command, utf8=utf8)))
+                dialogue.say((command,), utf8=utf8)
                 reply = (await dialogue.answer()).reply
             except UnsafeArgument as error:
                 advice = "that is no address of a mail; say one by --from"
