@@ -95,10 +95,6 @@ class Dialogue:
         self._expect(1)
         self.session.receive_data(await self.wire.read())
 
-    def last_if_hoped(self, kinds: tuple[type[Command], ...]) -> Reply | None:
-        """Session.last_if_hoped(), where nobody watches."""
-        return None if self.watcher.active else self.session.last_if_hoped(kinds)
-
     def answer_here(self) -> Answer | None:
         """The next reply, if it arrived already: those of one group mostly come together."""
         answer = self.session.next_answer()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import ConnectFailed, ConnectionLost, LookupFailed, TlsFailed
-from asyncnet.delivery.handover import BeforeDot, Handover, Progress, small
+from asyncnet.delivery.handover import SMALL_OCTETS, BeforeDot, Handover, Progress, whole
 from asyncnet.delivery.pipeline import Pipeline
 from asyncnet.delivery.tls import TlsFacts, check_pins, tls_context
 from asyncnet.delivery.trace import Mask, Narrator, Trace
@@ -211,14 +211,14 @@ class Exchange:
         with others.
         """
         assert self._pipeline is not None, "the talk is not open"
-        session = self._dialogue.session
+        session, octets = self._dialogue.session, content.octets
         capabilities = session.capabilities
-        trouble = obstacle(envelope, content.octets, capabilities, secured=session.secured)
+        trouble = obstacle(envelope, octets, capabilities, secured=session.secured)
         if trouble is not None:
             return (trouble,) * len(envelope.recipients)
-        block = await small(content)
+        block = await whole(content, octets) if octets <= SMALL_OCTETS else None
         handover = Handover(
-            envelope, content, block, capabilities, before_dot, progress, alone=alone
+            envelope, content, octets, block, capabilities, before_dot, progress, alone=alone
         )
         if not handover.transaction.hopeless:
             self._pipeline.carry(handover)

@@ -90,6 +90,7 @@ class Handover:
         self,
         envelope: Envelope,
         content: Content,
+        octets: int,
         block: bytes | None,
         capabilities: Capabilities,
         before_dot: BeforeDot | None,
@@ -98,7 +99,7 @@ class Handover:
         alone: bool = False,
     ) -> None:
         self.content = content
-        self.octets = content.octets
+        self.octets = octets
         self.block = block
         self.mark = Mark(before_dot) if before_dot is not None else _NO_MARK
         self.progress = progress
@@ -108,7 +109,7 @@ class Handover:
         self.joined = False  # they went behind another message that is not answered
         self.end_left = False  # the end of the content may be on its way
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.transaction = Transaction(envelope, self.octets, capabilities)
+        self.transaction = Transaction(envelope, octets, capabilities)
 
     def replies(self) -> tuple[RecipientReply, ...]:
         """One for each recipient, in their order; only once it is done."""
@@ -133,18 +134,16 @@ class Handover:
         self.finish()
 
 
-async def small(content: Content) -> bytes | None:
-    """All of a small content; None for a larger one.
+async def whole(content: Content, octets: int) -> bytes:
+    """All of a small content, of so many octets.
 
     Raises ContentError where it has not the length it promised, and what hinders the reading.
     """
-    if content.octets > SMALL_OCTETS:
-        return None
     if isinstance(content, DistantContent):
         block = b"".join([part async for part in content.arriving()])
     else:
         block = b"".join(content.blocks())
-    check_length(len(block), content)
+    check_length(len(block), octets)
     return block
 
 
@@ -158,7 +157,7 @@ async def blocks_of(content: Content) -> AsyncGenerator[bytes, None]:
             yield block
 
 
-def check_length(octets: int, content: Content) -> None:
+def check_length(octets: int, promised: int) -> None:
     """Raise ContentError where octets are not what SIZE said, or BDAT will say."""
-    if octets != content.octets:
-        raise ContentError(f"{octets} octets where {content.octets} were promised")
+    if octets != promised:
+        raise ContentError(f"{octets} octets where {promised} were promised")

@@ -19,7 +19,7 @@ from asyncnet.delivery.handover import SMALL_OCTETS, Handover, blocks_of, check_
 from asyncnet.delivery.window import Window
 from asyncnet.mail.letter import BLOCK_OCTETS, ContentError
 from asyncnet.mail.verdict import Phase
-from asyncnet.mailqueue.store import StoreError
+from asyncnet.mailqueue.store import LeaseLost, StoreError
 from asyncnet.smtp.command import Dot, Group, Rset, grouped
 from asyncnet.smtp.errors import BrokenPeer
 from asyncnet.smtp.session import SERVICE_CLOSING, State, UnaskedReply
@@ -178,7 +178,7 @@ class Pipeline:
                     sent_octets += len(block)
                     if handover.progress is not None:
                         handover.progress(sent_octets)
-            check_length(sent_octets, handover.content)
+            check_length(sent_octets, handover.octets)
         except (ContentError, StoreError, OSError) as error:
             raise self._cut(handover, error) from error
 
@@ -225,18 +225,23 @@ class Pipeline:
 
     async def _send_chunks(self) -> None:
         """Messages in one write each, as many under way at a time as the window allows."""
+        session = self._dialogue.session
         while True:
             if batch := self._next_chunks():
                 await self._say_chunks(batch)
             if not self._under_way:
                 return
             await self._hear_group(self._under_way[0])
-            await self._end_chunk(self._under_way[0])
-            # First all that is here: few writes.
-            while self._under_way and self._dialogue.session.pending:
+            self._end_chunk(self._under_way[0])
+            while self._under_way and session.pending:  # first all that is here: few writes
                 if not self._heard_well(self._under_way[0]):
                     await self._hear_group(self._under_way[0])
-                await self._end_chunk(self._under_way[0])
+                self._end_chunk(self._under_way[0])
+            if session.state is State.TRANSACTION and not self._under_way:
+                # RSET goes along with the next one: Exim hangs up on those who say it too often.
+                next_says_it = self._waiting and self._chunkable(self._waiting[0])
+                if not (self._window.rset_taken and next_says_it):
+                    await self._undo()
 
     def _next_chunks(self) -> list[Handover]:
         """Those to be begun now: one at least if any may be, and else no more than one write."""
@@ -290,22 +295,17 @@ class Pipeline:
                 batch.remove(handover)
                 handover.fail(error)
 
-    async def _end_chunk(self, handover: Handover) -> None:
+    def _end_chunk(self, handover: Handover) -> None:
         """All replies to a message that was sent in one write are here."""
         self._end(handover)
-        window, state = self._window, self._dialogue.session.state
+        window = self._window
         window.slides = window.slides or handover.joined
         if handover.progress is not None:
             handover.progress(handover.octets)
-        if state is State.READY and not handover.transaction.refused:
+        if self._dialogue.session.state is State.READY and not handover.transaction.refused:
             window.went_well()
-            return
-        window.was_refused()
-        if state is State.TRANSACTION and not self._under_way:
-            # RSET goes along with the next one: Exim hangs up on those who say it too often.
-            next_says_it = self._waiting and self._chunkable(self._waiting[0])
-            if not (window.rset_taken and next_says_it):
-                await self._undo()
+        else:
+            window.was_refused()
 
     # What all have in common.
 
@@ -322,7 +322,9 @@ class Pipeline:
     def _heard_well(self, handover: Handover) -> bool:
         """Whether all replies to a message's commands are here, and as hoped; they are noted."""
         kinds = handover.kinds
-        reply = self._dialogue.last_if_hoped(kinds)
+        if self._dialogue.watcher.active:  # who is to be told of each
+            return False
+        reply = self._dialogue.session.last_if_hoped(kinds)
         if reply is None:
             return False
         handover.answered = len(kinds)
@@ -376,6 +378,12 @@ class Pipeline:
         """End a message by our own fault in the middle of it, which the talk does not outlive."""
         self._dialogue.wire.abort()
         handover.fail(error)
+        if isinstance(error, StoreError) and not isinstance(error, LeaseLost):
+            # The others would not get on, either, and their server is not to blame.  Those whose
+            # mark is made know that they did not begin, and go by another talk.
+            for waiting in [it for it in self._waiting if not it.mark.begun]:
+                self._waiting.remove(waiting)
+                waiting.fail(error)
         return ConnectionLost("cut by us, for another message's sake")
 
     def _give_up(self, error: ConnectionLost | BrokenPeer) -> None:

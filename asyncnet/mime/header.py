@@ -254,7 +254,7 @@ def format_date(moment: datetime) -> str:
     offset = moment.utcoffset()
     if offset is None:
         raise UnsafeText("Date", "carries no offset from UTC")
-    return _date_in(moment, offset)
+    return _date_in(moment.replace(microsecond=0), offset)
 
 
 @lru_cache(maxsize=16)  # mails come in bursts, many in the same second
