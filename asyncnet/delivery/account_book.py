@@ -15,6 +15,7 @@ from asyncnet.delivery import standing
 from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.delivery.judgement import Judgement
 from asyncnet.delivery.lane import Lane
+from asyncnet.delivery.store_trouble import StoreTrouble
 from asyncnet.mail.envelope import Route
 from asyncnet.mail.verdict import Kind
 from asyncnet.mailqueue.store import AccountState, Store, StoreBroken, StoreError
@@ -27,12 +28,17 @@ class AccountBook:
     """Lanes by Route.key, each with its account and its state."""
 
     def __init__(
-        self, store: Store, accounts: Mapping[str, AccountSettings], providers: Catalogue
+        self,
+        store: Store,
+        accounts: Mapping[str, AccountSettings],
+        providers: Catalogue,
+        trouble: StoreTrouble | None = None,
     ) -> None:
         self.lanes: dict[str, Lane] = {}
         self._store = store
         self._accounts = accounts
         self._providers = providers
+        self._trouble = trouble or StoreTrouble()
         self._states: dict[str, AccountState] = {}
         self._writing = asyncio.Lock()
 
@@ -126,7 +132,7 @@ class AccountBook:
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("the store cannot be used now", reason=str(error))
+            self._trouble.met(error)
 
     async def _save(self, lane: Lane) -> None:
         state = lane.state

@@ -26,16 +26,17 @@ Progress = Callable[[int], None]  # octets of the content handed over so far
 class Mark:
     """before_dot as a task: begun beside the replies, over before the end, never left behind."""
 
-    __slots__ = ("_before_dot", "_task", "begun")
+    __slots__ = ("_before_dot", "_task", "begun", "idle")
 
     def __init__(self, before_dot: BeforeDot | None) -> None:
         self._before_dot = before_dot
         self._task: asyncio.Future[None] | None = None
+        self.idle = before_dot is not None  # begin() has something to do
         self.begun = False
 
     def begin(self) -> None:
-        if self._before_dot is not None and not self.begun:
-            self.begun = True
+        if self._before_dot is not None and self.idle:
+            self.idle, self.begun = False, True
             self._task = asyncio.ensure_future(self._before_dot())
 
     async def outcome(self) -> Exception | None:
@@ -143,7 +144,8 @@ async def whole(content: Content, octets: int) -> bytes:
         block = b"".join([part async for part in content.arriving()])
     else:
         block = b"".join(content.blocks())
-    check_length(len(block), octets)
+    if len(block) != octets:
+        check_length(len(block), octets)
     return block
 
 

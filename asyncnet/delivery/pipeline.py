@@ -233,8 +233,10 @@ class Pipeline:
                 return
             await self._hear_group(self._under_way[0])
             self._end_chunk(self._under_way[0])
-            while self._under_way and session.pending:  # first all that is here: few writes
+            while self._under_way:  # first all that is here: few writes
                 if not self._heard_well(self._under_way[0]):
+                    if not session.pending:
+                        break
                     await self._hear_group(self._under_way[0])
                 self._end_chunk(self._under_way[0])
             if session.state is State.TRANSACTION and not self._under_way:
@@ -249,11 +251,13 @@ class Pipeline:
         waiting, under_way, octets = self._waiting, self._under_way, 0
         if under_way and not self._window.slides:
             return batch
-        while waiting and len(under_way) < self._window.open and self._chunkable(waiting[0]):
+        room = self._window.open - len(under_way)
+        while waiting and len(batch) < room and self._chunkable(waiting[0]):
             octets += waiting[0].octets
             if batch and octets > BLOCK_OCTETS:
                 break
-            batch.append(self._begin())
+            batch.append(waiting.popleft())
+        under_way.extend(batch)
         return batch
 
     async def _say_chunks(self, batch: list[Handover]) -> None:
@@ -277,18 +281,21 @@ class Pipeline:
             assert handover.block is not None
             group = handover.transaction.chunked(handover.octets, afresh=afresh)
             handover.joined, afresh = handover is not under_way[0], True
-            written += (self._compose(handover, group), handover.block)
+            handover.kinds, handover.answered = group.kinds, 0
+            written += (dialogue.compose(group), handover.block)
             if dialogue.watcher.active:
                 dialogue.watcher.content(handover.octets)
             handover.end_left = True
         dialogue.write(b"".join(written))
         for handover in islice(self._waiting, self._window.most):
-            handover.mark.begin()  # its turn is next
+            if handover.mark.idle:
+                handover.mark.begin()  # its turn is next
 
     async def _make_marks(self, batch: list[Handover]) -> None:
         """Return when those are made that are to be made; who has none made leaves the batch."""
         for handover in batch:
-            handover.mark.begin()
+            if handover.mark.idle:
+                handover.mark.begin()
         for handover in tuple(batch):
             if handover.mark.begun and (error := await handover.mark.outcome()):
                 self._under_way.remove(handover)

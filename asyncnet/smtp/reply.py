@@ -22,7 +22,8 @@ _SUCCESS = re.compile(r"(2\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
 _REFUSAL = re.compile(r"([45]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for every message, and freezing triples what that costs.
+@dataclass(slots=True, unsafe_hash=True)
 class Reply:
     """One whole answer of the server; code is 200 to 599, lines bear no code and no CRLF.
 

@@ -8,7 +8,7 @@ command it answers.  After an exception of the server's making (BrokenPeer) the 
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -37,7 +37,9 @@ START_MAIL_INPUT = 354
 SERVICE_CLOSING = 421  # the one code that may come at any time (RFC 5321 section 3.8)
 
 
-class State(Enum):
+class State(IntEnum):
+    """Where a talk stands.  Integers, since those are hashed without a call into Python."""
+
     CONNECTED = auto()  # the server has the first word
     GREETED = auto()  # nobody is introduced: before EHLO, and again after STARTTLS
     READY = auto()  # introduced; no transaction is open
