@@ -1,8 +1,9 @@
 """SMTP replies: octets in, Reply out (RFC 5321 section 4.2).  No I/O."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from asyncnet.smtp.errors import MalformedReply
 
@@ -75,6 +76,17 @@ class Reply:
         return f"{self.code} {' '.join(self.lines)}".rstrip()
 
 
+def single_lines(codes: Sequence[int]) -> re.Pattern[bytes]:
+    """One reply behind the other, of one short line each; group 1 is the last, without CRLF.
+
+    Without a bare CR or LF, too: what those mean is for who reads with care.  Possessive, so
+    that what does not match costs one look at each octet.
+    """
+    runs = [(code, len(list(run))) for code, run in groupby(codes[:-1])]
+    others = b"".join(rb"(?:%d [^\r\n]{0,500}+\r\n){%d}+" % run for run in runs)
+    return re.compile(others + rb"(%d [^\r\n]{0,500}+)\r\n" % codes[-1])
+
+
 class ReplyReader:
     """Cuts the server's octets into replies, however they are chopped.
 
@@ -86,8 +98,7 @@ class ReplyReader:
         self._charset = charset
         self._buffer = b""
         self._searched_octets = 0  # of the buffer, known to hold no LF
-        self._cut: list[bytes] = []  # whole lines that stand before the buffer, CRLF taken off
-        self._cut_at = 0  # those before it are taken
+        self._taken_octets = 0  # of the buffer, by last_if_all()
         self._code: bytes | None = None  # of the reply under way
         self._lines: list[str] = []
         self._raw = bytearray()
@@ -95,41 +106,29 @@ class ReplyReader:
     @property
     def pending(self) -> bool:
         """Whether octets are here that no reply was given out of yet."""
-        return bool(self._buffer or self._lines or self._cut_at < len(self._cut))
+        return len(self._buffer) > self._taken_octets or bool(self._lines)
 
     def receive_data(self, octets: bytes) -> None:
         """Store what the wire gave.  Nothing is parsed before next_reply()."""
+        self._drop_taken()
         self._buffer += octets
 
-    def last_if_all_begin(self, starts: list[bytes]) -> Reply | None:
-        """The last of the next replies, if all are here and are such lines; takes them all.
+    def _drop_taken(self) -> None:
+        if self._taken_octets:
+            self._buffer = self._buffer[self._taken_octets :]
+            self._taken_octets = self._searched_octets = 0
 
-        starts: how each must begin, "250 " for instance.  None takes nothing: next_reply() reads
-        the replies one by one, with all care.
+    def last_if_all(self, pattern: re.Pattern[bytes]) -> Reply | None:
+        """The last of the replies that single_lines() made the pattern of, if all are here.
+
+        Takes them all.  None takes nothing: next_reply() reads them one by one, with all care.
         """
-        if self._lines:
+        match = None if self._lines else pattern.match(self._buffer, self._taken_octets)
+        if match is None:
             return None
-        end = self._cut_at + len(starts)
-        if end > len(self._cut):
-            self._cut_lines()
-            end = len(starts)
-        lines = self._cut[self._cut_at : end]
-        if [line[:4] for line in lines] != starts or b"\r" in lines[-1]:
-            return None
-        self._cut_at = end
-        last = lines[-1]
+        self._taken_octets = match.end()
+        last = match[1]
         return Reply(int(last[:3]), (self._decode(last[4:]),), last + b"\r\n")
-
-    def _cut_lines(self) -> None:
-        """Cut the buffer into lines, as far as they are whole and of the usual kind."""
-        del self._cut[: self._cut_at]
-        self._cut_at = 0
-        lines = self._buffer.split(b"\r\n")
-        usual = self._buffer.count(b"\n") == len(lines) - 1  # no bare LF, which ends a line, too
-        if usual and max(map(len, lines)) < MAX_LINE_OCTETS - 2:
-            self._buffer = lines.pop()
-            self._searched_octets = 0
-            self._cut += lines
 
     def next_reply(self) -> Reply | None:
         """Return the next whole reply, or None while more octets are needed.
@@ -137,9 +136,7 @@ class ReplyReader:
         Raises MalformedReply on a line that is none, on one of another code than the line
         before (section 4.2.1), and past the bounds.  The reader is spent then: close.
         """
-        if self._cut:
-            self._buffer = b"\r\n".join((*self._cut[self._cut_at :], self._buffer))
-            self._cut, self._cut_at, self._searched_octets = [], 0, 0
+        self._drop_taken()
         while (line := self._next_line()) is not None:
             match = _LINE.fullmatch(line.rstrip(b"\r\n"))
             if match is None:

@@ -5,6 +5,7 @@ sent ahead of their replies where the server offers PIPELINING; every reply is m
 command it answers.  After an exception of the server's making (BrokenPeer) the state is OVER.
 """
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from asyncnet.smtp.command import (
     encode,
 )
 from asyncnet.smtp.errors import BrokenPeer, IllegalCommand, InjectedOctets, MalformedReply
-from asyncnet.smtp.reply import Reply, ReplyReader
+from asyncnet.smtp.reply import Reply, ReplyReader, single_lines
 
 START_MAIL_INPUT = 354
 SERVICE_CLOSING = 421  # the one code that may come at any time (RFC 5321 section 3.8)
@@ -127,10 +128,10 @@ _HOPED_FOR = {kind: next(iter(rule.on.values())) for kind, rule in TABLE.items()
 
 
 @lru_cache(maxsize=256)
-def _hoped_starts(kinds: tuple[type[Command], ...]) -> list[bytes]:
-    """How the replies begin where all goes as it nearly always does: "250 " and no other 2yz."""
+def _hoped_replies(kinds: tuple[type[Command], ...]) -> re.Pattern[bytes]:
+    """The replies where all goes as it nearly always does: 250, say, and no other 2yz."""
     codes = [next(iter(TABLE[kind].on)) for kind in kinds]
-    return [b"%d " % (250 if code == 2 else code) for code in codes]
+    return single_lines([250 if code == 2 else code for code in codes])
 
 
 class Answer(NamedTuple):
@@ -221,7 +222,7 @@ class Session:
         Takes all their replies; None takes nothing: next_answer() then tells them one by one.
         Not for EHLO, AUTH and TLS.
         """
-        reply = self._reader.last_if_all_begin(_hoped_starts(kinds))
+        reply = self._reader.last_if_all(_hoped_replies(kinds))
         if reply is not None:
             for _ in kinds:
                 self._due.popleft()

@@ -249,7 +249,11 @@ class Transaction:
         self._answered = len(self._positions)
         self.content_wanted = last.code == START_MAIL_INPUT
         if not self.content_wanted:
-            self.settle(RecipientReply(Phase.DOT, last))
+            reply = RecipientReply(Phase.DOT, last)
+            if len(self._lines) > len(self.replies):  # all have an RCPT
+                self.replies = [reply] * len(self.replies)
+            else:
+                self.settle(reply)
 
     def settle(self, reply: RecipientReply) -> None:
         """Give this reply to everybody who has none."""
