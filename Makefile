@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: serve demo test check format bench bench-send fuzz storm debian clean help
+.PHONY: serve demo test check format bench bench-send bench-http fuzz mutants storm debian clean help
 
 help:            ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,7 +31,7 @@ demo: $(VENV)/serve.stamp  ## the whole tour in a folder of its own: daemon, job
 	@$(BIN)/python -m asyncnet.cli.demo
 
 test: $(VENV)/dev.stamp debian  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 check: $(VENV)/dev.stamp  ## format, lint, strict types, and who may import whom
 	$(BIN)/ruff format --check asyncnet tests
@@ -52,6 +52,9 @@ bench: $(VENV)/dev.stamp  ## the daemon (memory, drop-to-sink time, jobs a secon
 bench-send: $(VENV)/dev.stamp debian  ## sending beside smtplib, aiosmtplib, nodemailer and smtp-source (C)
 	$(BIN)/python -m tests.bench.sending
 
+bench-http: $(VENV)/dev.stamp debian  ## the pages beside nginx, granian, uvicorn, aiohttp, http.server and the loop's limit
+	$(BIN)/python -m tests.bench.http
+
 SECONDS_EACH ?= 60
 fuzz: $(VENV)/dev.stamp  ## all that reads what others wrote: SECONDS_EACH=60 each
 	$(BIN)/python -m tests.fuzz.job_reader --seconds $(SECONDS_EACH)
@@ -60,6 +63,11 @@ fuzz: $(VENV)/dev.stamp  ## all that reads what others wrote: SECONDS_EACH=60 ea
 	$(BIN)/python -m tests.fuzz.login_words --seconds $(SECONDS_EACH)
 	$(BIN)/python -m tests.fuzz.token_answer --seconds $(SECONDS_EACH)
 	$(BIN)/python -m tests.fuzz.certificate_reader --seconds $(SECONDS_EACH)
+	$(BIN)/python -m tests.fuzz.request_head --seconds $(SECONDS_EACH)
+
+NAMES ?=
+mutants: $(VENV)/dev.stamp  ## take each protection away in a copy (NAMES="…" for some): a test must fail for every one
+	$(BIN)/python -m tests.mutants $(NAMES)
 
 KILLS ?= 200
 storm: $(VENV)/dev.stamp  ## the daemon under load, killed at random KILLS=200 times, at a server that misbehaves

@@ -227,6 +227,17 @@ class HttpSettings(Section):
     access_log: bool = False
 
 
+class OpsSettings(Section):
+    """The operators' listener: metrics, health and the queue page; off without listen.
+
+    hosts are the names by which it may be asked for, besides addresses, localhost and this
+    machine's own name.
+    """
+
+    listen: Listen = ()
+    hosts: Texts = ()
+
+
 class SpoolSettings(Section):
     """The watched folder."""
 
@@ -371,6 +382,7 @@ class Settings(Section):
     """All sections.  Only the supervisor and the command line see this one."""
 
     http: HttpSettings = HttpSettings()
+    ops: OpsSettings = OpsSettings()
     spool: SpoolSettings = SpoolSettings()
     queue: QueueSettings = QueueSettings()
     account: dict[str, AccountSettings] = {}

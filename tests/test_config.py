@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asyncnet.config import ConfigError, Rate, Settings, load, parse_rate
+from asyncnet.config import ConfigError, Endpoint, Rate, Settings, load, parse_rate
 
 PIN = "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
@@ -191,3 +191,27 @@ def test_what_is_no_time_or_size_is_told_in_one_line(tmp_path: Path, line: str, 
         load(path, {})
     (problem,) = caught.value.problems
     assert problem.startswith(f"{path}, line 2: [spool] {told}")
+
+
+def test_the_operators_listener_is_off_until_it_is_written_out(tmp_path: Path) -> None:
+    assert loaded("", tmp_path).ops.listen == ()
+    ops = loaded('[ops]\nlisten = "127.0.0.1:8081"\nhosts = "ops.example.org"\n', tmp_path).ops
+    assert (ops.listen, ops.hosts) == ((Endpoint("127.0.0.1", 8081),), ("ops.example.org",))
+    several = '[ops]\nlisten = ["[::1]:8081", "127.0.0.1:8081"]\nhosts = ["a", "b"]\n'
+    assert [str(it) for it in loaded(several, tmp_path).ops.listen] == [
+        "[::1]:8081",
+        "127.0.0.1:8081",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("listen = 8081", r"\[ops\] listen: an address is a text"),
+        ('listen = "127.0.0.1"', r"\[ops\] listen: .* has no port"),
+        ('host = "a"', r"\[ops\] host: unknown key; did you mean 'hosts'"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told(line: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=told):
+        loaded(f"[ops]\n{line}\n", tmp_path)

@@ -7,6 +7,7 @@ outside of a loop, a line leaves at once; a process that is killed loses its las
 
 import asyncio
 import atexit
+import contextlib
 import json
 import logging
 import sys
@@ -53,8 +54,11 @@ class Lines:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             if waiting:
-                self._file.write("\n".join(waiting) + "\n")
-                self._file.flush()
+                # A log that cannot be written, its disk being full or its reader gone, stops no
+                # mail.  What does not fit into the file's own buffer is lost.
+                with contextlib.suppress(OSError):
+                    self._file.write("\n".join(waiting) + "\n")
+                    self._file.flush()
 
     msg = debug = info = later
     warning = warn = error = err = exception = critical = fatal = failure = now

@@ -1,6 +1,7 @@
 """`asyncnet serve`: the daemon in a process, with its signals, logs and exit codes."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from asyncnet.cli import exit_codes, logs
+from asyncnet.cli import activation, exit_codes, logs
 from asyncnet.cli.settings import load_providers, read_settings
 from asyncnet.config import ConfigError, Settings, load
 from asyncnet.delivery.accounts import AccountError, resolve
@@ -29,7 +30,11 @@ def run(config: Path | None, only: Sequence[str] | None) -> int:
         providers = providers_for(settings, config)
     except ConfigError as error:
         raise exit_codes.CommandFailed(exit_codes.CONFIG, error.problems) from error
-    daemon = Daemon(settings, parts=parts, providers=providers)
+    try:
+        sockets = activation.take_sockets(os.environ)
+    except activation.UnusableSocket as error:
+        raise exit_codes.CommandFailed(exit_codes.CONFIG, [str(error)]) from error
+    daemon = Daemon(settings, parts=parts, providers=providers, sockets=sockets)
 
     def reload() -> tuple[Settings, Catalogue]:
         settings = load(config)
@@ -82,6 +87,7 @@ async def serve(daemon: Daemon, reload: Reload) -> int:
     except StartError as error:
         print(f"asyncnet: {error}", file=sys.stderr)
         return exit_codes.UNAVAILABLE if isinstance(error, PlaceTaken) else exit_codes.CONFIG
+    activation.notify("READY=1", os.environ)
     reloading = asyncio.create_task(_reload_on(hang_up, daemon, reload))
     try:
         await daemon.run(stopping)
@@ -93,6 +99,7 @@ async def serve(daemon: Daemon, reload: Reload) -> int:
         return exit_codes.TEMPFAIL
     finally:
         reloading.cancel()
+        activation.notify("STOPPING=1", os.environ)
         log.info("stopping")
         await daemon.stop()
         log.info("stopped")

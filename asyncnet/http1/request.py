@@ -35,7 +35,8 @@ _PLAIN_FIELDS = (
 )
 # Possessive throughout: no head, however wicked, is looked at twice.
 _PLAIN_HEAD = re.compile(
-    rb"GET (?P<target>(?P<path>%b)(?:%b)?+) HTTP/1\.[0-9]\r\n%b(?i:host):[\t ]*+%b[\t ]*+\r\n%b\r\n"
+    rb"GET (?P<target>(?P<path>%b)(?:%b)?+) HTTP/1\.[0-9]\r\n"
+    rb"%b(?i:host):[\t ]*+(?P<host>%b)[\t ]*+\r\n%b\r\n"
     % (_PLAIN_PATH, _QUERY, _PLAIN_FIELDS, _AUTHORITY, _PLAIN_FIELDS)
 )
 _VERSION = re.compile(rb"HTTP/1\.([0-9])")
@@ -69,6 +70,7 @@ class Request:
     path: bytes
     fault: str | None  # why the answer is 400; None: the answer is by path
     drain: bool  # a body, a second request or the rest of a refused one comes behind
+    host: bytes = b""  # the field, whatever an absolute-form target says; empty: without, or fault
 
 
 def read_plain_head(data: bytes, max_head_octets: int = MAX_HEAD_OCTETS) -> Request | None:
@@ -85,8 +87,8 @@ def _match_plain_head(data: bytes, max_head_octets: int) -> Request | None:
     match = _PLAIN_HEAD.match(data)
     if match is None or match.end() > max_head_octets:
         return None
-    target, path = match.group("target", "path")
-    return Request(b"GET", target, path, None, match.end() != len(data))
+    target, path, host = match.group("target", "path", "host")
+    return Request(b"GET", target, path, None, match.end() != len(data), host)
 
 
 @lru_cache(maxsize=128)
@@ -97,6 +99,12 @@ def _remembered(data: bytes) -> Request | None:
 
 class RequestReader:
     """Judges one head line by line, however the bytes are cut."""
+
+    # Thousands of half-sent heads may be held at a time: without a dict each.
+    __slots__ = (
+        *("_buffer", "_empty_lines", "_fields", "_line_start", "_max_head_octets", "_method"),
+        *("_path", "_received_octets", "_scanned", "_target"),
+    )
 
     def __init__(self, max_head_octets: int = MAX_HEAD_OCTETS) -> None:
         self._max_head_octets = max_head_octets
@@ -181,7 +189,7 @@ class RequestReader:
         if fields.host is None and not fields.of_http_1_0:
             return self._refuse("no Host", self._line_start)
         drain = fields.announces_body or self._received_octets > self._line_start
-        return Request(self._method, self._target, self._path, None, drain)
+        return Request(self._method, self._target, self._path, None, drain, fields.host or b"")
 
     def _refuse(self, fault: str, end: int) -> Request:
         # A HEAD must get no content even when the rest of its line is wrong.
@@ -194,6 +202,8 @@ class RequestReader:
 
 class _Fields:
     """The fields that decide something: Host, Content-Length, Transfer-Encoding."""
+
+    __slots__ = ("_coded", "_length", "host", "of_http_1_0")
 
     def __init__(self, of_http_1_0: bool) -> None:
         self.of_http_1_0 = of_http_1_0

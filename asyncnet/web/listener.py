@@ -2,8 +2,9 @@
 
 The ordinary path is one read, one judgement, one write and a close with no await behind it.
 Everything a client can do to be a burden is bounded: the head by octets and by one deadline,
-the connections by number, an unread answer and an unwanted body by two seconds.  One sweeper
-looks at all deadlines, since a timer for each connection would cost a tenth of the throughput.
+the connections by number (the one longest at its head makes room), an unread answer and an
+unwanted body by two seconds.  One sweeper looks at all deadlines, since a timer for each
+connection would cost a tenth of the throughput.
 
 Crash story: nothing is kept; a client whose connection breaks asks again.  A reset by the
 client ends its task without a word in the log; only a bug of ours reaches the loop's
@@ -13,8 +14,9 @@ exception handler.
 import asyncio
 import errno
 import os
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -32,10 +34,10 @@ SWEEP_S = 0.25
 QUIET_S = 0.25  # at a stop: a silent connection is a browser's spare one, not a request
 
 # With asyncio's default of 100, 115 of 300 simultaneous clients wait over 0.9 s for the SYN to
-# be repeated.  asyncio's own loop accepts `backlog` times without a pause, though, and when
-# descriptors run out it logs each failure, so it keeps the low number.
-BACKLOG_UVLOOP = 4096
-BACKLOG_ASYNCIO = 100
+# be repeated.  asyncio's own loop takes `backlog` for the number of accepts in one go, too, and
+# when descriptors run out it reports each that fails: it gets the low number, its socket the high.
+BACKLOG = 4096
+ACCEPTS_ASYNCIO = 8
 
 Answer: TypeAlias = Callable[[Request], Awaitable[bytes]]
 
@@ -67,11 +69,21 @@ class HttpListener:
         settings: HttpSettings,
         answer: Answer | None = None,
         access_log: Callable[[AccessEntry], None] = log_access,
+        *,
+        sockets: Sequence[socket.socket] = (),
+        on_answer: Callable[[bytes, float], None] | None = None,
     ) -> None:
+        """Nothing is opened yet.
+
+        sockets that listen already take the place of settings.listen and are closed by stop().
+        on_answer is told each response and the seconds since its connection was accepted.
+        """
         self.counter = RequestCounter()
         self._settings = settings
         self._answer: Answer = answer or ThreePages(self.counter).answer
         self._log_access = access_log if settings.access_log else None
+        self._sockets = sockets
+        self._on_answer = on_answer
         self._max_connections = settings.max_connections
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
@@ -98,11 +110,11 @@ class HttpListener:
         """
         self._loop = asyncio.get_running_loop()
         self._max_connections = fit_connections(self._settings.max_connections)
-        for endpoint in self._settings.listen:
+        for endpoint in self._sockets or self._settings.listen:
             try:
                 self._servers.append(await self._listen(endpoint))
             except OSError as error:
-                if self._is_spare(endpoint, error):
+                if isinstance(endpoint, Endpoint) and self._is_spare(endpoint, error):
                     continue
                 self._close_servers()
                 # A resolver's numbers are negative and mean nothing to strerror.
@@ -131,15 +143,22 @@ class HttpListener:
         if tasks and (limit_s is None or limit_s > 0):
             await asyncio.wait(tasks, timeout=limit_s)
 
-    async def _listen(self, endpoint: Endpoint) -> asyncio.Server:
+    async def _listen(self, endpoint: Endpoint | socket.socket) -> asyncio.Server:
         on_uvloop = type(self._loop).__module__.partition(".")[0] == "uvloop"
-        return await asyncio.start_server(
+        if isinstance(endpoint, Endpoint):
+            where: dict[str, Any] = {"host": endpoint.host, "port": endpoint.port}
+        else:
+            where = {"sock": endpoint}
+        server = await asyncio.start_server(
             self._serve,
-            endpoint.host,
-            endpoint.port,
+            **where,
             limit=self._settings.max_head,
-            backlog=BACKLOG_UVLOOP if on_uvloop else BACKLOG_ASYNCIO,
+            backlog=BACKLOG if on_uvloop else ACCEPTS_ASYNCIO,
         )
+        for bound in () if on_uvloop else server.sockets:
+            with socket.fromfd(bound.fileno(), bound.family, bound.type) as same:
+                same.listen(BACKLOG)
+        return server
 
     def _is_spare(self, endpoint: Endpoint, error: OSError) -> bool:
         """True for ::1 on a machine without IPv6 (many containers), if another address serves."""
@@ -159,12 +178,25 @@ class HttpListener:
         for connection in connections:
             connection.task.cancel()
 
+    def _make_room(self) -> bool:
+        """Cut off who has been longest at its head; False where nobody is at one.
+
+        Who fills all places with half a request each would keep everybody out for the length of
+        the deadline.  A visitor's head is here within a round trip: it is among the youngest.
+        """
+        oldest = next(iter(self._heads), None)
+        if oldest is None:
+            return False
+        del self._heads[oldest]
+        oldest.task.cancel()
+        return True
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The task of one connection.  Ends in every case, with the connection closed."""
-        if len(self._open) >= self._max_connections:
+        if len(self._open) >= self._max_connections and not self._make_room():
             writer.close()
             return
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)  # unasked, it would ask the system for our pid
         assert task is not None
         connection = _Connection(task, writer, self._loop.time(), self._settings.head_timeout)
         self._open.add(connection)
@@ -197,6 +229,8 @@ class HttpListener:
         # At high water 0 both loops write at once and then tell truly what is left over.
         transport.set_write_buffer_limits(0)
         transport.write(response)
+        if self._on_answer is not None:
+            self._on_answer(response, self._loop.time() - connection.since)
         if self._log_access is not None:
             time_s = self._loop.time() - connection.since
             peer = transport.get_extra_info("peername")

@@ -51,8 +51,8 @@ class ThreePages:
             return refused.octets(self._date)
         if request.path == _HOME_PATH:
             before, after = self._home
-            number = await self._counter.count_answer()
-            return before + fill_counter_slot(number) + after
+            number = self._counter.count_at_once() or await self._counter.count_answer()
+            return b"".join((before, fill_counter_slot(number), after))
         page = self._dated.get(request.path)
         if page is None:
             await self._counter.count_not_found()

@@ -83,7 +83,7 @@ def test_the_defaults_that_are_told_are_the_defaults(tmp_path: Path) -> None:
     assert given.queue.url == f"sqlite:{Settings().database}"
 
 
-@pytest.mark.parametrize("section", ["http", "spool", "queue", "sink", "log"])
+@pytest.mark.parametrize("section", ["http", "ops", "spool", "queue", "sink", "log"])
 def test_every_key_is_told(section: str) -> None:
     part = CONFIG.read_text(encoding="utf-8").split(f"\n[{section}]")[1].split("\n[")[0]
     told = set(re.findall(r"(?m)^#? ?([a-z_]+) = ", part))

@@ -1,11 +1,14 @@
-"""Every test that needs a listener runs twice: on uvloop and on asyncio's own loop."""
+"""Listeners run twice, on uvloop and on asyncio's own loop; the operators' site over a store."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asyncnet.mailqueue.sqlite import SqliteStore
+from tests.web.operating import Operated, operated_store
 from tests.web.serving import LOOPS, Serve, Served, run_listener
 
 
@@ -29,3 +32,14 @@ def serve(loop_name: str) -> Serve:
         return run_listener(loop_name, **keywords)
 
     return start
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    async with operated_store(tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def operated(store: SqliteStore, tmp_path: Path) -> Operated:
+    return Operated(store, tmp_path)

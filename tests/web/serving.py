@@ -6,6 +6,7 @@ The tests that need one run twice: on uvloop and on asyncio's own loop.
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -75,6 +76,12 @@ def read_to_end(client: socket.socket) -> bytes:
     while part := client.recv(65536):
         parts.append(part)
     return b"".join(parts)
+
+
+def reset(client: socket.socket) -> None:
+    """Close with a reset, as a crashed client or a port scanner does."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
 
 
 @contextlib.contextmanager

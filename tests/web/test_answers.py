@@ -1,161 +1,55 @@
 """Which request gets which answer, on raw sockets against the running listener.
 
-Every case is sent whole and octet by octet; the refusals that need no more bytes must come
-while the connection is still open for sending.
+The rules stand in tests/web/rules.py.  Every request there is sent whole and octet by octet; what
+is refused at once must be refused while the client could still send more.
 """
 
 import email.utils
 import http.client
 import re
 import socket
+from pathlib import Path
 
 import pytest
 
+from tests.web.rules import EXPECT, HOST, LENGTH_5, RULES, Rule, get
 from tests.web.serving import Served
 
-PAGES = (b"/", b"/page2", b"/page3")
-HOST = b"Host: localhost:8080\r\n"
-LENGTH_5 = b"Content-Length: 5\r\n"
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
-
-
-def get(target: bytes = b"/page2", fields: bytes = b"", version: bytes = b"HTTP/1.1") -> bytes:
-    return b"GET " + target + b" " + version + b"\r\n" + HOST + fields + b"\r\n"
-
-
-def with_host(line: bytes) -> bytes:
-    return b"GET /page2 HTTP/1.1\r\n" + line + b"\r\n"
-
-
-CASES = {
-    200: {
-        **{f"GET {page.decode()}": get(page) for page in PAGES},
-        "HTTP/1.0 without Host": b"GET /page2 HTTP/1.0\r\n\r\n",
-        "HTTP/1.0 with Host": get(version=b"HTTP/1.0"),
-        "HTTP/1.0 with keep-alive": get(version=b"HTTP/1.0", fields=b"Connection: keep-alive\r\n"),
-        "HTTP/1.2": get(version=b"HTTP/1.2"),
-        "an empty line before": b"\r\n" + get(),
-        "absolute-form": get(b"http://localhost:8080/page2"),
-        "absolute-form without a path": get(b"http://localhost:8080"),
-        "absolute-form, capital scheme": get(b"HTTP://localhost/page3"),
-        "absolute-form, another Host": get(b"http://example.org/page2"),
-        "a query": get(b"/page2?x=1&y=/../"),
-        "an encoded letter": get(b"/%70age2"),
-        "a field of 6,000 octets": get(fields=b"X-Long: " + b"x" * 6000 + b"\r\n"),
-        "40 fields": get(fields=b"X-Many: y\r\n" * 40),
-        "Host in odd case": with_host(b"hOST: localhost\r\n"),
-        "Host without a space": with_host(b"Host:localhost\r\n"),
-        "Host IPv6": with_host(b"Host: [::1]:8080\r\n"),
-        "Host with a trailing dot": with_host(b"Host: localhost.:8080\r\n"),
-        "Host with a trailing colon": with_host(b"Host: localhost:\r\n"),
-        "octets above 127 in a value": get(fields="X: größe\r\n".encode()),
-        "tab in a value": get(fields=b"X: a\tb\r\n"),
-        "empty value": get(fields=b"X:\r\n"),
-        "repeated field": get(fields=b"X: a\r\nX: a\r\n"),
-        "Content-Length 0": get(fields=b"Content-Length: 0\r\n"),
-        "a body that comes": get(fields=LENGTH_5) + b"hello",
-        "a body that never comes": get(fields=LENGTH_5),
-        "a chunked body": get(fields=CHUNKED) + b"5\r\nhello\r\n0\r\n\r\n",
-        "a chunked body that never comes": get(fields=CHUNKED),
-        "Expect: 100-continue": get(fields=b"Expect: 100-continue\r\n"),
-        "Upgrade": get(fields=b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),
-        "Range": get(fields=b"Range: bytes=0-1\r\n"),
-        "If-Modified-Since": get(fields=b"If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
-        "If-None-Match": get(fields=b'If-None-Match: "a"\r\n'),
-        "Accept nothing of ours": get(fields=b"Accept: image/png\r\n"),
-        "Accept-Encoding": get(fields=b"Accept-Encoding: gzip, br, zstd, identity;q=0\r\n"),
-        "two requests at once": get() + get(b"/page3"),
-        "a hundred requests at once": get() * 100,
-    },
-    404: {
-        "unknown path": get(b"/nothing"),
-        "capital letters": get(b"/PAGE2"),
-        "trailing slash": get(b"/page2/"),
-        "two slashes": get(b"//"),
-        "unknown path with a query": get(b"/nothing?page2"),
-        "dot segments": get(b"/x/../page2"),
-        "encoded dot segments": get(b"/%2e%2e/page2"),
-        "encoded slash": get(b"/%2Fpage2"),
-        "favicon": get(b"/favicon.ico"),
-        "8,000 octets": get(b"/" + b"x" * 8000),
-    },
-    400: {
-        **{
-            f"method {method.decode()}": method + b" / HTTP/1.1\r\n" + HOST + b"\r\n"
-            for method in (b"POST", b"PUT", b"DELETE", b"TRACE", b"PATCH", b"get", b"GETX", b"G")
-        },
-        "POST to an unknown path": b"POST /nothing HTTP/1.1\r\n" + HOST + b"\r\n",
-        "CONNECT": b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
-        "OPTIONS *": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
-        "POST with Expect": b"POST / HTTP/1.1\r\n"
-        + HOST
-        + LENGTH_5
-        + b"Expect: 100-continue\r\n\r\n",
-        **{
-            f"version {version.decode()}": get(version=version)
-            for version in (b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1", b"http/1.1", b"HTTP/01.1")
-        },
-        "version HTTP/1.10": get(version=b"HTTP/1.10"),
-        "HTTP/0.9 line": b"GET /\r\n",
-        "no target": b"GET HTTP/1.1\r\n" + HOST + b"\r\n",
-        "fourth word": get(version=b"HTTP/1.1 x"),
-        "space in the target": get(b"/pa ge2"),
-        "two spaces": get(b" /page2"),
-        "trailing space": get(version=b"HTTP/1.1 "),
-        "tab for a space": b"GET\t/page2 HTTP/1.1\r\n" + HOST + b"\r\n",
-        "absolute-form https": get(b"https://localhost/page2"),
-        "asterisk-form": get(b"*"),
-        "authority-form": get(b"localhost:8080"),
-        "no leading slash": get(b"page2"),
-        "fragment": get(b"/page2#x"),
-        "NUL in the target": get(b"/\0"),
-        "an octet above 127 in the target": get(b"/\xe9"),
-        "control in the target": get(b"/\x01"),
-        "%zz": get(b"/%zz"),
-        "%00": get(b"/%00"),
-        "no Host": with_host(b""),
-        "two Hosts": with_host(b"Host: a\r\nHost: b\r\n"),
-        "two equal Hosts": with_host(b"Host: a\r\nHost: a\r\n"),
-        "two Hosts in HTTP/1.0": b"GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
-        "malformed Host": with_host(b"Host: a b\r\n"),
-        "Host with a path": with_host(b"Host: a/b\r\n"),
-        "empty Host": with_host(b"Host:\r\n"),
-        "space before the colon": get(fields=b"X : y\r\n"),
-        "fold": get(fields=b"X: y\r\n z\r\n"),
-        "leading space": with_host(b" X: y\r\nHost: a\r\n"),
-        "no colon": get(fields=b"X\r\n"),
-        "empty name": get(fields=b": y\r\n"),
-        "bad name": get(fields=b"X@: y\r\n"),
-        "NUL in a value": get(fields=b"X: a\0b\r\n"),
-        "bare CR in a value": get(fields=b"X: a\rb\r\n"),
-        "control in a value": get(fields=b"X: a\x08b\r\n"),
-        "bare LF after the request-line": b"GET /page2 HTTP/1.1\n",
-        "bare LF after a field": b"GET /page2 HTTP/1.1\r\nHost: a\n",
-        "bare LF for the empty line": get()[:-2] + b"\n",
-        **{
-            f"length {value!r}": get(fields=b"Content-Length: " + value + b"\r\n")
-            for value in (b"x", b"+5", b"-5", b"5, 5", b"", b"0x5")
-        },
-        "two lengths": get(fields=LENGTH_5 + b"Content-Length: 6\r\n"),
-        "coding and length": get(fields=CHUNKED + LENGTH_5),
-        "length and coding": get(fields=LENGTH_5 + CHUNKED),
-        "coding in HTTP/1.0": get(fields=CHUNKED, version=b"HTTP/1.0"),
-        "unknown coding": get(fields=b"Transfer-Encoding: gzip\r\n"),
-        "chunked not last": get(fields=b"Transfer-Encoding: chunked, gzip\r\n"),
-        "chunked twice": get(fields=CHUNKED * 2),
-        "TLS ClientHello": bytes.fromhex("16030100c8010000c40303") + bytes(range(64)),
-        "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "SSH": b"SSH-2.0-OpenSSH_9.2p1\r\n",
-        "SMTP": b"EHLO client.example\r\n",
-        "zeros": bytes(100),
-        "garbage": b"\xde\xad\xbe\xef",
-    },
-}
 ALL_CASES = [
-    pytest.param(data, status, id=f"{status}: {name}")
-    for status, cases in CASES.items()
-    for name, data in cases.items()
+    pytest.param(data, rule.status, id=f"{rule.status} {rule.says}: {name}")
+    for rule in RULES
+    for name, data in rule.requests.items()
 ]
+AT_ONCE = [
+    pytest.param(data, id=f"{rule.says}: {name}")
+    for rule in RULES
+    for name, data in rule.at_once.items()
+]
+HEAD = re.compile(
+    rb"HTTP/1\.1 (?:200 OK|400 Bad Request|404 Not Found)\r\n"
+    rb"Server: asyncnet\r\n"
+    rb"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\r\n"
+    rb"Content-Length: (?P<length>\d+)\r\n"
+    rb"Content-Type: text/html\r\n"
+    rb"Connection: Closed\r\n"
+    rb"Connection: close\r\n"
+    rb"Cache-Control: no-store\r\n"
+    rb"X-Content-Type-Options: nosniff\r\n"
+    rb"Content-Security-Policy: default-src 'none'; [ -~]+\r\n"
+    rb"Referrer-Policy: no-referrer\r\n"
+    rb"\r\n"
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.says)
+def test_every_rule_has_its_tests(rule: Rule) -> None:
+    assert rule.why
+    assert rule.requests or rule.tests
+    assert not rule.requests or rule.status in (200, 400, 404)
+    for name in rule.tests:
+        module, _, function = name.partition("::")
+        text = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+        assert f"def {function}(" in text, "the test is gone or has another name"
 
 
 def read_answer(client: socket.socket) -> tuple[http.client.HTTPResponse, bytes]:
@@ -185,6 +79,14 @@ def check_answer(response: http.client.HTTPResponse, body: bytes) -> None:
     assert "Content-Encoding" not in fields
 
 
+def check_octets(answer: bytes, status: int) -> None:
+    """The same, octet for octet: nothing stands between or behind."""
+    head = HEAD.match(answer)
+    assert head is not None, answer[:700]
+    assert len(answer) == head.end() + int(head["length"])
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
 @pytest.mark.parametrize(("data", "status"), ALL_CASES)
 def test_a_request_gets_its_answer(served: Served, data: bytes, status: int) -> None:
     before = served.total
@@ -194,6 +96,7 @@ def test_a_request_gets_its_answer(served: Served, data: bytes, status: int) -> 
     assert response.status == status
     check_answer(response, body)
     assert served.total - before == (status != 404)
+    check_octets(served.ask(data), status)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +109,31 @@ def test_octet_by_octet_the_answer_is_the_same(served: Served, data: bytes, stat
         response, body = read_answer(client)
     assert response.status == status
     check_answer(response, body)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        pytest.param(get(), 200, id="a page"),
+        pytest.param(b"\r\n" + get(b"/x", fields=b"X: y\r\n"), 404, id="no page"),
+        pytest.param(get(fields=LENGTH_5) + b"hello", 200, id="a body"),
+        pytest.param(get(fields=b"X: a\r\n b\r\n"), 400, id="a fold"),
+        pytest.param(get()[:-2] + b"\n", 400, id="bare LF at the end"),
+    ],
+)
+def test_split_anywhere_the_answer_is_the_same(served: Served, data: bytes, status: int) -> None:
+    for cut in range(1, len(data)):
+        with served.connect() as client:
+            client.sendall(data[:cut])
+            client.sendall(data[cut:])
+            response, body = read_answer(client)
+        assert response.status == status
+        check_answer(response, body)
+
+
+@pytest.mark.parametrize("data", AT_ONCE)
+def test_a_refusal_does_not_wait_for_more(served: Served, data: bytes) -> None:
+    check_octets(served.ask(data), 400)  # the client's side is open until the answer has come
 
 
 @pytest.mark.parametrize(
@@ -316,7 +244,7 @@ def test_a_connection_without_a_request_is_closed_and_not_counted(served: Served
 
 def test_no_100_comes_before_the_answer(served: Served) -> None:
     for method in (b"GET", b"POST"):
-        head = b" / HTTP/1.1\r\n" + HOST + LENGTH_5 + b"Expect: 100-continue\r\n\r\n"
+        head = b" / HTTP/1.1\r\n" + HOST + LENGTH_5 + EXPECT + b"\r\n"
         answer = served.ask(method + head)
         assert answer.count(b"HTTP/1.1 ") == 1
 

@@ -3,48 +3,24 @@
 Screenshots, light and dark, wide and narrow, are left in build/screenshots/ to be looked at.
 """
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser
 
+from tests.web.browsing import SCREENSHOTS, running_browser, visit
 from tests.web.serving import Served, run_listener
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PAGES = {"home": "/", "page2": "/page2", "page3": "/page3"}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def find_chromium() -> str:
-    """The path of a browser; skips, or fails where CI promised one."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is not None:
-        return found
-    reason = f"the browser test was LEFT OUT: no Chromium found; tried {', '.join(NAMES)}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    executable = find_chromium()
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
+    async with running_browser() as running:
         yield running
-        await running.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,40 +29,8 @@ def site() -> Iterator[Served]:
         yield served
 
 
-class Visit:
-    """One page of the browser, and what it asked for and complained about."""
-
-    def __init__(self, page: Page, base: str) -> None:
-        self.page = page
-        self.base = base
-        self.complaints: list[str] = []
-        self.urls: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.urls.append(request.url))
-
-    async def open(self, path: str) -> int:
-        """Go there by its address and return the status."""
-        response = await self.page.goto(self.base + path)
-        assert response is not None
-        return response.status
-
-    async def number(self) -> int:
-        return int(await self.page.inner_text("#counter"))
-
-    def foreign_urls(self) -> list[str]:
-        return [url for url in self.urls if not url.startswith((self.base + "/", "data:"))]
-
-
-@asynccontextmanager
-async def visit(browser: Browser, served: Served, **context: Any) -> AsyncIterator[Visit]:
-    host, port = served.address
-    async with await browser.new_context(**context) as window:
-        yield Visit(await window.new_page(), f"http://{host}:{port}")
-
-
 async def test_the_counter_grows_by_one_with_each_page_seen(browser: Browser, site: Served) -> None:
-    async with visit(browser, site) as here:
+    async with visit(browser, site.address) as here:
         await here.open("/")
         first = await here.number()
         await here.page.reload()
@@ -100,7 +44,7 @@ async def test_the_counter_grows_by_one_with_each_page_seen(browser: Browser, si
 
 
 async def test_the_links_lead_round_the_three_pages(browser: Browser, site: Served) -> None:
-    async with visit(browser, site) as here:
+    async with visit(browser, site.address) as here:
         await here.open("/")
         titles = [await here.page.title()]
         for link in ("Mail job", "On the wire", "Home"):
@@ -117,7 +61,7 @@ async def test_the_links_lead_round_the_three_pages(browser: Browser, site: Serv
 async def test_a_page_asks_for_nothing_else_and_has_no_complaint(
     browser: Browser, site: Served, path: str
 ) -> None:
-    async with visit(browser, site) as here:
+    async with visit(browser, site.address) as here:
         status = await here.open(path)
         await here.page.wait_for_load_state("networkidle")
         assert here.foreign_urls() == []
@@ -130,7 +74,7 @@ async def test_a_page_asks_for_nothing_else_and_has_no_complaint(
 
 
 async def test_the_policy_lets_the_style_in_and_no_script(browser: Browser, site: Served) -> None:
-    async with visit(browser, site) as here:
+    async with visit(browser, site.address) as here:
         await here.open("/")
         size = await here.page.eval_on_selector(
             "#counter", "found => parseFloat(getComputedStyle(found).fontSize)"
@@ -149,7 +93,7 @@ async def test_the_policy_lets_the_style_in_and_no_script(browser: Browser, site
 async def test_no_page_is_wider_than_its_window(
     browser: Browser, site: Served, path: str, width: int
 ) -> None:
-    async with visit(browser, site, viewport={"width": width, "height": 740}) as here:
+    async with visit(browser, site.address, viewport={"width": width, "height": 740}) as here:
         await here.open(path)
         assert await here.page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -161,7 +105,7 @@ async def test_screenshots_are_left_to_be_looked_at(
 ) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     looks = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
-    async with visit(browser, site, **looks) as here:
+    async with visit(browser, site.address, **looks) as here:
         for name, path in {**PAGES, "404": "/nothing"}.items():
             await here.open(path)
             file = SCREENSHOTS / f"{name}-{scheme}-{width}.png"

@@ -6,7 +6,7 @@ import errno
 import logging
 import select
 import socket
-import struct
+import threading
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -18,7 +18,7 @@ from asyncnet.http1.request import Request
 from asyncnet.http1.response import compose
 from asyncnet.web import listener as listener_module
 from asyncnet.web.listener import HttpListener
-from tests.web.serving import Serve, Served, read_to_end
+from tests.web.serving import Serve, Served, read_to_end, reset
 
 GET = b"GET /page2 HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -30,12 +30,6 @@ SOON_S = 5.0  # far beyond every limit set here, far below the 10 s of an untouc
 def hasty(serve: Serve) -> Iterator[Served]:
     with serve(head_timeout="200ms") as served:
         yield served
-
-
-def reset(client: socket.socket) -> None:
-    """Close with a reset, as a crashed client or a port scanner does."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 def drip(client: socket.socket, octets: bytes) -> bytes:
@@ -100,15 +94,30 @@ def test_a_slow_client_disturbs_nobody(hasty: Served) -> None:
         assert hasty.ask(GET).startswith(OK)
 
 
-def test_beyond_the_limit_connections_are_closed_at_once(serve: Serve) -> None:
+def test_beyond_the_limit_the_one_longest_at_its_head_makes_room(serve: Serve) -> None:
     with serve(max_connections=2) as served, served.connect() as one, served.connect() as two:
-        with served.connect() as three:
-            assert three.recv(1) == b""
-        one.sendall(GET)
-        assert read_to_end(one).startswith(OK)
-        assert served.ask(GET).startswith(OK)
-        two.sendall(GET)
+        two.sendall(GET[:10])
+        assert served.ask(GET).startswith(OK)  # a third
+        assert read_what_is_left(one) == b""
+        assert served.total == 1
+        two.sendall(GET[10:])
         assert read_to_end(two).startswith(OK)
+
+
+def test_beyond_the_limit_who_is_being_answered_stays(serve: Serve) -> None:
+    async def answer(request: Request) -> bytes:
+        asked.set()
+        await answered.wait()
+        return OK + b"\r\n"
+
+    asked, answered = threading.Event(), asyncio.Event()
+    with serve(answer=answer, max_connections=1) as served, served.connect() as one:
+        one.sendall(GET)
+        assert asked.wait(SOON_S)
+        with served.connect() as two:
+            assert two.recv(1) == b""
+        served.loop.call_soon_threadsafe(answered.set)
+        assert read_to_end(one).startswith(OK)
 
 
 def test_a_flood_behind_a_400_is_dropped_up_to_the_bound(served: Served) -> None:

@@ -1,7 +1,8 @@
 """The frame around every page: head, wordmark, links to the three pages, foot.
 
 The policy of a page allows its own style sheet by hash and an empty icon, which spares the
-browser a request for /favicon.ico, and nothing else: no script, no frame, no other host.
+browser a request for /favicon.ico, and nothing else: no frame, no other host, and no script but
+one of its own, by hash as well.
 """
 
 import base64
@@ -11,7 +12,24 @@ from dataclasses import dataclass
 from asyncnet.http1.response import STRICT_POLICY
 from asyncnet.web.pages.style import BASE
 
-_LINKS = (("/", "Home"), ("/page2", "Mail job"), ("/page3", "On the wire"))
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the pages of one listener share: where the wordmark and the links lead, the foot."""
+
+    home: str
+    links: tuple[tuple[str, str], ...]
+    foot: tuple[str, str]
+
+
+THREE_PAGES = Site(
+    home="/",
+    links=(("/", "Home"), ("/page2", "Mail job"), ("/page3", "On the wire")),
+    foot=(
+        "Text held in the program: no files, no scripts, no cookies.",
+        "One request for each connection.",
+    ),
+)
 
 _FRAME = """<!DOCTYPE html>
 <html lang="en">
@@ -21,11 +39,11 @@ _FRAME = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
-<style>{style}</style>
+<style>{style}</style>{head}
 </head>
 <body>
 <header class="top"><div class="wrap">
-<a class="mark" href="/"><svg viewBox="0 0 32 32" aria-hidden="true">
+<a class="mark" href="{home}"><svg viewBox="0 0 32 32" aria-hidden="true">
 <rect width="32" height="32" rx="9" fill="#0b2a33"/>
 <path d="M8 12.5h14m-4-4 4 4-4 4" fill="none" stroke="#58cdd0" stroke-width="2.4"/>
 <path d="M24 20.5H10m4-4-4 4 4 4" fill="none" stroke="#f3a15f" stroke-width="2.4"/>
@@ -36,9 +54,9 @@ _FRAME = """<!DOCTYPE html>
 {body}
 </main>
 <footer class="end"><div class="wrap">
-<span>Text held in the program: no files, no scripts, no cookies.</span>
-<span>One request for each connection.</span>
-</div></footer>
+<span>{foot[0]}</span>
+<span>{foot[1]}</span>
+</div></footer>{script}
 </body>
 </html>
 """
@@ -52,13 +70,40 @@ class Page:
     policy: str
 
 
-def frame_page(title: str, body: str, *, style: str = "", path: str = "") -> Page:
-    """The page that stands at path; without one, none of the links is marked as here."""
+def frame_page(
+    title: str,
+    body: str,
+    *,
+    style: str = "",
+    path: str = "",
+    site: Site = THREE_PAGES,
+    head: str = "",
+    script: str = "",
+) -> Page:
+    """The page that stands at path; without one, none of the links is marked as here.
+
+    head is more for the head.  A script may ask this listener, and no other, for more.
+    """
     sheet = "".join((BASE + style).splitlines())
-    links = "".join(_link(target, name, path) for target, name in _LINKS)
-    text = _FRAME.format(title=title, style=sheet, links=links, body=body.strip())
-    digest = base64.b64encode(hashlib.sha256(sheet.encode("utf-8")).digest()).decode("ascii")
-    return Page(text, f"{STRICT_POLICY}; style-src 'sha256-{digest}'; img-src data:")
+    text = _FRAME.format(
+        title=title,
+        style=sheet,
+        head=head,
+        home=site.home,
+        links="".join(_link(target, name, path) for target, name in site.links),
+        body=body.strip(),
+        foot=site.foot,
+        script=f"\n<script>{script}</script>" if script else "",
+    )
+    policy = f"{STRICT_POLICY}; style-src {_hash(sheet)}; img-src data:"
+    if script:
+        policy += f"; script-src {_hash(script)}; connect-src 'self'"
+    return Page(text, policy)
+
+
+def _hash(inline: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(inline.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
 
 
 def _link(target: str, name: str, path: str) -> str:
