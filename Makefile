@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: serve demo test check format bench bench-send bench-http fuzz mutants storm debian clean help
+.PHONY: serve demo test check format bench bench-send bench-http bench-machines fuzz mutants storm storm-machines debian clean help
 
 help:            ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +45,8 @@ format: $(VENV)/dev.stamp  ## put the code in its form
 
 bench: $(VENV)/dev.stamp  ## the daemon (memory, drop-to-sink time, jobs a second), composing, sending
 	$(BIN)/python -m tests.bench.daemon
+	$(BIN)/python -m tests.bench.waiting
+	$(BIN)/python -m tests.bench.doubt
 	$(BIN)/python -m tests.bench.composing
 	$(BIN)/python -m tests.bench.job_reader
 	$(MAKE) bench-send
@@ -54,6 +56,10 @@ bench-send: $(VENV)/dev.stamp debian  ## sending beside smtplib, aiosmtplib, nod
 
 bench-http: $(VENV)/dev.stamp debian  ## the pages beside nginx, granian, uvicorn, aiohttp, http.server and the loop's limit
 	$(BIN)/python -m tests.bench.http
+
+bench-machines: $(VENV)/dev.stamp debian  ## one PostgreSQL queue with 1, 2 and 3 daemons; intake and delivery apart
+	$(BIN)/python -m tests.bench.machines
+	$(BIN)/python -m tests.bench.machines --split
 
 SECONDS_EACH ?= 60
 fuzz: $(VENV)/dev.stamp  ## all that reads what others wrote: SECONDS_EACH=60 each
@@ -72,6 +78,10 @@ mutants: $(VENV)/dev.stamp  ## take each protection away in a copy (NAMES="…" 
 KILLS ?= 200
 storm: $(VENV)/dev.stamp  ## the daemon under load, killed at random KILLS=200 times, at a server that misbehaves
 	$(BIN)/python -m tests.storm.kill --kills $(KILLS) --jobs $$((20 * $(KILLS)))
+
+BLOWS ?= 200
+storm-machines: $(VENV)/dev.stamp  ## three daemons on one PostgreSQL, killed, stopped and cut off BLOWS=200 times
+	$(BIN)/python -m tests.storm.machines --blows $(BLOWS) --jobs $$((12 * $(BLOWS)))
 
 # From Debian: Chromium for the browser test, Perl's Email::MIME, which judges our messages, and a
 # C compiler for the sink that counts what our client sends.

@@ -1,17 +1,18 @@
 """The daemon's life: start, run, stop, each in order; and reload.
 
-It puts the rooms together and knows nothing of their work.  Order of start: lock, store, sink,
-pages, then intake, delivery and reporting, and the control socket.  Order of stop: the reverse,
-with what runs given STOP_GRACE_S to finish.  A service that ends by an exception ends the daemon,
-since half a daemon that looks alive is worse than none: its supervisor (systemd, say) starts it
-afresh, and the store goes on where it was.
+It puts the rooms together and knows nothing of their work.  Order of start: lock, operators'
+listener, pages, store, sink, then reporting, delivery and intake, and the control socket.  Order
+of stop: the services in the reverse, then all else, with what runs given STOP_GRACE_S to finish.
+A service that ends by an exception ends the daemon, since half a daemon that looks alive is worse
+than none: its supervisor (systemd, say) starts it afresh, and the store goes on where it was.
 """
 
 import asyncio
 import os
+import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from functools import partial
@@ -25,6 +26,7 @@ from asyncnet.control.listener import ControlListener
 from asyncnet.control.queue import QueueVerbs
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.agent import DeliveryAgent
+from asyncnet.mailqueue.clock_watch import ClockWatch
 from asyncnet.mailqueue.opening import make_store
 from asyncnet.mailqueue.store import Store, StoreAway, StoreError
 from asyncnet.providers.builtin import catalogue
@@ -35,6 +37,7 @@ from asyncnet.spool.intake import Intake
 from asyncnet.spool.reporter import Reporter
 from asyncnet.spool.retention import Retention
 from asyncnet.web.listener import HttpListener
+from asyncnet.web.ops.survey import Phase, Watched
 
 STOP_GRACE_S = 5.0
 
@@ -81,11 +84,13 @@ class Daemon:
         *,
         parts: frozenset[Part] = frozenset(Part),
         providers: Catalogue | None = None,
+        sockets: Mapping[str, Sequence[socket.socket]] | None = None,
         make_store: Callable[[Settings], Store] | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         """Nothing is opened yet.  providers: the table that comes with the program if None.
 
+        sockets listen already: those of "http" and "ops" take the place of what is configured.
         make_store and on_step are for those who watch the daemon from within: the first gives
         the store, the second is told of each step of a job's life.
         """
@@ -94,6 +99,8 @@ class Daemon:
         self._providers = providers or catalogue()
         self._make_store = make_store or self._store_of
         self._on_step = on_step
+        self._sockets = sockets or {}
+        self._watched = Watched()
         self._open = AsyncExitStack()
         self._services: dict[asyncio.Task[None], Stop] = {}
         self._store: Store | None = None
@@ -102,6 +109,7 @@ class Daemon:
         self._book: AccountBook | None = None
         self._agent: DeliveryAgent | None = None
         self.http: HttpListener | None = None
+        self.ops: HttpListener | None = None
 
     async def start(self) -> None:
         """Open everything; from here on requests are answered and jobs are taken.
@@ -116,16 +124,23 @@ class Daemon:
             raise
 
     async def _start_in_order(self) -> None:
+        if self._sockets.get("http") and Part.WEB not in self._parts:
+            raise StartError("a socket for the pages was passed, and this part has no pages")
         if self._needs_spool:
             self._take_spool()
+        await self._start_ops()
         if Part.WEB in self._parts:
-            self.http = HttpListener(self.settings.http)
+            tally = self._watched.requests.note if self.ops is not None else None
+            sockets = self._sockets.get("http", ())
+            self.http = HttpListener(self.settings.http, sockets=sockets, on_answer=tally)
             await self._start_listener(self.http, "[http] listen")
+            self._watched.pages = self.http
         if self._parts != {Part.WEB}:
             await self._open_store()
             await self._start_sink()
             await self._start_mail()
             await self._start_control()
+        self._watched.phase = Phase.RUNNING
         self._log_ready()
 
     @property
@@ -149,6 +164,17 @@ class Daemon:
             raise PlaceTaken(str(error)) from error
         self._open.callback(folder.unlock)
         self._folder = folder
+        self._watched.spool = folder.root
+
+    async def _start_ops(self) -> None:
+        """Early and with any part, so that health can be asked for while the rest comes up."""
+        sockets = self._sockets.get("ops", ())
+        if self.settings.ops.listen or sockets:
+            from asyncnet.web.ops.listening import operators_listener, warn_of_others  # heavy
+
+            self.ops = operators_listener(self.settings.ops, self._watched, sockets)
+            await self._start_listener(self.ops, "[ops] listen")
+            warn_of_others(self.ops.endpoints)
 
     async def _open_store(self) -> None:
         try:
@@ -159,7 +185,7 @@ class Daemon:
         except StoreError as error:
             raise StartError(str(error)) from error
         self._open.push_async_callback(store.close)
-        self._store = store
+        self._store = self._watched.store = store
 
     def _store_of(self, settings: Settings) -> Store:
         takes_jobs = Part.INTAKE in self._parts
@@ -204,12 +230,20 @@ class Daemon:
             self._run(retention, retention.stop)
         if Part.DELIVERY in self._parts:
             agent = DeliveryAgent(
-                store, settings.account, settings.queue, providers=self._providers
+                store,
+                settings.account,
+                settings.queue,
+                providers=self._providers,
+                on_settled=None if self.ops is None else self._watched.settlements.note,
             )
             self._book, self._agent = agent.book, agent
+            watch = ClockWatch(store)
+            self._run(watch, watch.stop)
             self._run(agent, partial(agent.stop, STOP_GRACE_S))
         else:
             self._book = AccountBook(store, settings.account, self._providers)
+        self._watched.standings = self._book.standings
+        self._watched.min_free_octets = settings.spool.min_free
         if Part.INTAKE in self._parts:
             assert folder is not None
             accounts = settings.account
@@ -259,10 +293,10 @@ class Daemon:
     async def reload(self, settings: Settings, providers: Catalogue | None = None) -> None:
         """Go on with other settings: accounts, providers, queue and spool rules at once.
 
-        What is bound or open stays as it is ([http], [sink], the spool's place, the store):
+        What is bound or open stays as it is ([http], [ops], [sink], the spool's place, the store):
         a change there is told, and takes a restart.
         """
-        for name in ("http", "sink"):
+        for name in ("http", "ops", "sink"):
             if getattr(settings, name) != getattr(self.settings, name):
                 log.warning("setting needs a restart", section=name)
         if (settings.spool.dir, settings.queue.url) != (
@@ -280,6 +314,7 @@ class Daemon:
 
     async def stop(self) -> None:
         """Stop in order; what runs gets STOP_GRACE_S.  Nothing is lost.  May be called twice."""
+        self._watched.phase = Phase.STOPPING
         await self._stop_services()
         await self._open.aclose()
 
@@ -295,6 +330,10 @@ class Daemon:
         self._services.clear()
 
     def _log_ready(self) -> None:
-        pages = [] if self.http is None else [f"http://{place}" for place in self.http.endpoints]
         pickup = None if self._folder is None else str(self._folder.pickup)
-        log.info("ready", pages=pages, pickup=pickup, pid=os.getpid())
+        ops = {} if self.ops is None else {"ops": _addresses(self.ops)}
+        log.info("ready", pages=_addresses(self.http), **ops, pickup=pickup, pid=os.getpid())
+
+
+def _addresses(listener: HttpListener | None) -> list[str]:
+    return [] if listener is None else [f"http://{place}" for place in listener.endpoints]

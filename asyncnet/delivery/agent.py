@@ -22,6 +22,7 @@ from asyncnet.delivery.carrier import STORE_RETRY_S, Carrier
 from asyncnet.delivery.exchange import Exchange
 from asyncnet.delivery.lane import Lane
 from asyncnet.delivery.pool import IDLE_S, Connect, Pool
+from asyncnet.delivery.store_trouble import StoreTrouble
 from asyncnet.mail.verdict import RecipientStatus
 from asyncnet.mailqueue.store import Lease, LeaseLost, Settlement, Store, StoreBroken, StoreError
 from asyncnet.providers.builtin import catalogue
@@ -39,6 +40,7 @@ class DeliveryAgent:
     """Sends the store's mail through the accounts until it is told to stop.
 
     clock gives seconds since the epoch, chance random numbers in [0, 1), sleep waits.
+    on_settled is told each settlement that was committed.
     """
 
     def __init__(
@@ -53,13 +55,18 @@ class DeliveryAgent:
         connect: Connect = Exchange.connect,
         providers: Catalogue | None = None,
         idle_s: float = IDLE_S,
+        on_settled: Callable[[Lease, Settlement], None] | None = None,
     ) -> None:
         self._store = store
+        self._on_settled = on_settled
         self._clock = clock
         self._sleep = sleep
-        self._book = AccountBook(store, accounts, providers or catalogue())
+        self._trouble = StoreTrouble()
+        self._book = AccountBook(store, accounts, providers or catalogue(), self._trouble)
         self._pool = Pool(connect, clock, idle_s=idle_s)
-        self._carrier = Carrier(store, self._pool, self._book, settings, clock, chance)
+        self._carrier = Carrier(
+            store, self._pool, self._book, settings, clock, chance, self._trouble
+        )
         self._bell = Bell(clock, sleep)  # something happened: take another turn
         self._look_at = -math.inf  # when the store may have something for us
         self._passed_over: frozenset[str] = frozenset()  # the lanes that were full then
@@ -170,13 +177,14 @@ class DeliveryAgent:
             # Before the query: a hint that comes during it must not be written over.
             self._look_at, self._passed_over = math.inf, full
             leases = await self._store.lease(now, LEASE_BATCH, full)
+            self._trouble.over()
             for lease in leases:
                 await self._take_in_or_give_back(lease, now)
             due_at = now if leases else await self._store.next_due(now, full)
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("the store cannot be used now", reason=str(error))
+            self._trouble.met(error)
             due_at = now + STORE_RETRY_S
             leases = []
         if due_at is not None:
@@ -193,7 +201,7 @@ class DeliveryAgent:
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("the store cannot be used now", reason=str(error))
+            self._trouble.met(error)
             self._spawn(self._give_back(lease, now + STORE_RETRY_S), lease)
 
     async def _take_in(self, lease: Lease, now: float) -> None:
@@ -278,11 +286,13 @@ class DeliveryAgent:
             except StoreBroken as error:
                 self._break(error)
             except StoreError as error:
-                log.warning("the store cannot be used now", reason=str(error))
+                self._trouble.met(error)
                 if not self._stopping:
                     await self._sleep(STORE_RETRY_S)
                     continue
             else:
+                if self._on_settled is not None:
+                    self._on_settled(lease, settlement)
                 if _still_open(lease, settlement):
                     self._look_at = min(self._look_at, settlement.due_at)
             return

@@ -75,6 +75,8 @@ class Attempt:
             reusable = _reusable(talk, judgements)
         except (ContentError, UnsafeArgument) as error:
             return dict.fromkeys(self.positions, _unsendable(error))
+        except OSError as error:
+            return dict.fromkeys(self.positions, _unreadable(error))
         finally:
             if reusable:
                 self._pool.give(talk, account)
@@ -134,3 +136,11 @@ def _unsendable(error: ContentError | UnsafeArgument) -> Judgement:
         text, hint = f"the envelope cannot be sent: {error}", None
     verdict = Verdict(RecipientStatus.REJECTED, kind=Kind.CONTENT, text=text, hint=hint)
     return Judgement(verdict, Scope.MESSAGE, Action.DONE)
+
+
+def _unreadable(error: OSError) -> Judgement:
+    """The disk fails at the content: another time it may not, and other messages go on."""
+    text = f"the stored message cannot be read: {error.strerror}"
+    hint = "look at the disk and the rights of the spool's queue/; the mail goes on by itself"
+    verdict = Verdict(RecipientStatus.DEFERRED, kind=Kind.TRANSIENT, text=text, hint=hint)
+    return Judgement(verdict, Scope.MESSAGE, Action.BACK_OFF)

@@ -17,6 +17,7 @@ from asyncnet.delivery.lane import Lane
 from asyncnet.delivery.outcome import Outcome, combine, cut_off, gave_up, summary
 from asyncnet.delivery.pool import Pool
 from asyncnet.delivery.schedule import next_attempt
+from asyncnet.delivery.store_trouble import StoreTrouble
 from asyncnet.mailqueue.store import Lease, LeaseLost, Settlement, Store, StoreBroken, StoreError
 
 # A message at which its account got into trouble goes behind the others for that long at most:
@@ -38,6 +39,7 @@ class Carrier:
         settings: QueueSettings,
         clock: Callable[[], float],
         chance: Callable[[], float],
+        trouble: StoreTrouble,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -45,6 +47,7 @@ class Carrier:
         self._settings = settings
         self._clock = clock
         self._chance = chance
+        self._trouble = trouble
         self._resting: dict[str, Mapping[int, float]] = {}  # by queue id; see _places
 
     async def carry(self, lane: Lane, lease: Lease) -> Settlement | None:
@@ -69,7 +72,7 @@ class Carrier:
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("the store cannot be used now", reason=str(error))
+            self._trouble.met(error)
             return self._cut_off(lease, attempt, str(error), delay_s=STORE_RETRY_S)
         except Exception:
             # A net for our own mistakes: one message must not stop all the others.
@@ -84,7 +87,7 @@ class Carrier:
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("the store cannot be used now", reason=str(error))
+            self._trouble.met(error)
             return Settlement({}, self._clock() + STORE_RETRY_S, counted=False)
         record = next((r for r in found if r.claim.queue_id == lease.queue_id), None)
         state = self._book.state(lease.route.key)

@@ -14,7 +14,13 @@ import ssl
 from dataclasses import dataclass
 from typing import cast
 
-from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed, TlsFailed, reason
+from asyncnet.delivery.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    DeadlinePassed,
+    TlsFailed,
+    reason,
+)
 from asyncnet.delivery.handshake import Address, Note, ascii_name, connect
 from asyncnet.delivery.tls import TlsFacts, tls_facts, tls_reason
 from asyncnet.mail.verdict import Phase
@@ -89,8 +95,10 @@ class Wire(asyncio.Protocol):
     async def _on(cls, connection: socket.socket, address: Address) -> "Wire":
         try:
             _, wire = await asyncio.get_running_loop().create_connection(cls, sock=connection)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, OSError):  # this machine has no room for it
+                raise ConnectFailed(f"no connection to {address[0]}: {reason(error)}") from error
             raise
         wire.peer = address
         return wire

@@ -4,6 +4,7 @@ Through apsw only: it carries a current SQLite, and the one inside Python 3.11 m
 write-ahead log (versions 3.7.0 to 3.51.2).
 """
 
+import errno
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ import apsw
 
 from asyncnet.mailqueue.filesystem import network_kind_of
 from asyncnet.mailqueue.queries import Queries
-from asyncnet.mailqueue.store import StoreBroken, StoreError
+from asyncnet.mailqueue.store import StoreAway, StoreBroken, StoreError
 
 QUERIES = Queries(files("asyncnet.mailqueue").joinpath("sqlite.sql").read_text("utf-8"))
 
@@ -23,7 +24,7 @@ MIGRATIONS = ("schema_1", "schema_2")
 
 APPLICATION_ID = 0x61736E71  # "asnq": says whose file it is (sqlite.org/pragma.html)
 BUSY_TIMEOUT_MS = 5_000
-CACHE_KIB = 8_192
+CACHE_KIB = 4_096  # it fills where much waits; what a burst works on fits in
 WAL_LIMIT_OCTETS = 64 * 1024 * 1024  # what a burst leaves of the log's file on the disk
 
 
@@ -82,12 +83,18 @@ def open_reader(path: Path) -> apsw.Connection:
 
 
 def refusal(path: Path, error: apsw.Error) -> StoreError:
-    """Why the file cannot be used, in words for the operator; the error is not raised."""
+    """Why the file cannot be used, in words for the operator; the error is not raised.
+
+    StoreAway where it passes by itself: whoever starts then need not put any setting right.
+    """
+    kind: type[StoreError] = StoreError
     match error:
         case apsw.FullError():
-            why = "the disk is full; make room"
+            kind, why = StoreAway, "the disk is full; make room"
+        case apsw.IOError():  # on a full disk, too, where the log's files are to be made
+            kind, why = StoreAway, "the disk is full or fails"
         case apsw.BusyError() | apsw.LockedError():
-            why = "another process is writing to it"
+            kind, why = StoreAway, "another process is writing to it"
         case apsw.CorruptError() | apsw.NotADBError():
             why = "it is damaged or no queue at all; move it away, or restore a copy"
         case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.AuthError():
@@ -96,7 +103,7 @@ def refusal(path: Path, error: apsw.Error) -> StoreError:
             why = "it cannot be opened; check that the folder exists and may be written"
         case _:
             why = "SQLite failed"
-    return StoreError(f"{path}: {why} ({error})")
+    return kind(f"{path}: {why} ({error})")
 
 
 def is_fatal(error: BaseException) -> bool:
@@ -120,7 +127,8 @@ def _touch(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise StoreError(f"cannot use {path}: {error.strerror}") from error
+        kind = StoreAway if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        raise kind(f"cannot use {path}: {error.strerror}") from error
 
 
 def _check_owner(path: Path, connection: apsw.Connection) -> None:

@@ -11,12 +11,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError
 from asyncnet.mailqueue.store import StoreBroken, StoreError
 
 _OURS = re.compile(r"([A-Za-z0-9_-]{1,64})\.msg")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR)
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class FileContent:
     octets: int
 
     def blocks(self) -> Iterator[bytes]:
+        """Raises ContentError where the file is gone or another, StoreError while this process has
+        no descriptors or memory for it, and else OSError: a disk may fail for a time.
+        """
         left = self.octets
         try:
             with open(self.path, "rb", buffering=0) as file:
@@ -39,7 +45,11 @@ class FileContent:
                     left -= len(block)
                     yield block
         except OSError as error:
-            raise ContentError(f"{self.path.name} cannot be read: {error.strerror}") from error
+            if error.errno in _GONE:
+                raise ContentError(f"{self.path.name} is gone: {error.strerror}") from error
+            if error.errno in _SCARCE:
+                raise StoreError(f"{self.path.name} cannot be read: {error.strerror}") from error
+            raise
 
 
 class ContentFolder:
@@ -47,6 +57,7 @@ class ContentFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._names = SharedFlush(self._flush_names)
 
     def content(self, queue_id: str, octets: int) -> FileContent:
         return FileContent(self._path(queue_id), octets)
@@ -54,14 +65,16 @@ class ContentFolder:
     def write(self, queue_id: str, content: Content) -> None:
         """Write and flush the file and its name.
 
-        Raises ContentError, StoreError (no room, no permission) or StoreBroken (a flush
-        failed: what the disk holds of anything is unknown).  Nothing is left then.
+        Raises what reading the content does, StoreError (no room, no permission) or StoreBroken
+        (a flush failed: what the disk holds of anything is unknown).  Nothing is left then.
         """
         path = self._path(queue_id)
         done = False
         try:
             self._write(path, content)
             done = True
+        except _Unread as unread:
+            raise unread.error from unread
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from error
         finally:
@@ -96,7 +109,7 @@ class ContentFolder:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         written = 0
         with open(os.open(path, flags, 0o600), "wb", buffering=0) as file:
-            for block in content.blocks():
+            for block in _read(content):
                 written += len(block)
                 if written > content.octets:
                     break
@@ -104,11 +117,58 @@ class ContentFolder:
             if written != content.octets:
                 raise ContentError(f"the content is not {content.octets} octets long")
             _flush(file.fileno(), path)
+        self._names.wait()
+
+    def _flush_names(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _flush(folder, self._folder)
         finally:
             os.close(folder)
+
+
+class SharedFlush:
+    """One flush for all threads that asked before it began; never two at a time."""
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
+        self._counting = Lock()
+        self._flushing = Lock()
+        self._asked = 0
+        self._served = 0
+
+    def wait(self) -> None:
+        """Return after a flush that began after this call.  Raises what it raises."""
+        with self._counting:
+            self._asked += 1
+            number = self._asked
+        with self._flushing:
+            if self._served >= number:
+                return
+            with self._counting:
+                served = self._asked
+            self._flush()
+            self._served = served
+
+
+class _Unread(Exception):
+    """The content could not be read: no fault of what is written."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _read(content: Content) -> Iterator[bytes]:
+    blocks = content.blocks()
+    while True:
+        try:
+            block = next(blocks, None)
+        except OSError as error:
+            raise _Unread(error) from error
+        if block is None:
+            return
+        yield block
 
 
 def joined(content: Content) -> bytes:

@@ -25,6 +25,8 @@ from asyncnet.mailqueue.store import (
     Acceptance,
     AccountState,
     Backlog,
+    Census,
+    Ended,
     Instructed,
     Lease,
     NewMessage,
@@ -183,12 +185,21 @@ class PostgresStore:
     async def backlogs(self) -> Mapping[str, Backlog]:
         return await self._ask(self._questions.backlogs())
 
+    async def census(self) -> Census:
+        return await self._ask(self._questions.census())
+
+    async def latest(self, limit: int) -> list[Ended]:
+        return await self._ask(self._questions.latest(limit))
+
     async def account_states(self) -> Mapping[str, AccountState]:
         return await self._ask(self._questions.account_states())
 
     async def set_account_state(self, state: AccountState) -> None:
         await self._ask(self._work.set_account_state(account_state_row(state, octets)))
         self.ready.set()
+
+    async def clock_put_back(self, by_s: float, before: float) -> None:
+        pass  # other machines have written times, too, and theirs carry the mail on meanwhile
 
     async def purge(self, before: float) -> int:
         purged = 0

@@ -3,7 +3,7 @@
 What is said of it never holds a password: neither the URL nor what the driver's errors quote.
 """
 
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -54,7 +54,8 @@ ERRORS = (
 LOST = ("08", "57P")  # the connection broke; the server is going down or coming up
 _ONCE_MORE = ("40", "55P03", "57014", "25P03", "53300", "25006")
 _UNSOUND = ("22", "23", "54")
-_FATAL = ("XX001", "XX002", "42P01", "42703")  # damaged; our tables are not there, or others
+_DAMAGED = ("XX001", "XX002")
+_FATAL = ("42P01", "42703")  # our tables are not there, or others
 
 
 class Connection(Protocol):
@@ -72,15 +73,6 @@ class Connection(Protocol):
 
     async def executemany(self, query: str, parameters: Iterable[Sequence[Any]]) -> None: ...
 
-    async def copy_records_to_table(
-        self,
-        table: str,
-        *,
-        records: AsyncIterable[Sequence[Any]],
-        columns: Sequence[str],
-        **options: float,
-    ) -> str: ...
-
     async def add_listener(
         self, channel: str, callback: Callable[[object, int, str, object], None]
     ) -> None: ...
@@ -94,6 +86,10 @@ class Connection(Protocol):
     async def close(self, **options: float) -> None: ...
 
     def terminate(self) -> None: ...
+
+
+class Damaged(StoreBroken):
+    """The database found that it has lost what it was asked for."""
 
 
 class Unsound(StoreError):
@@ -160,6 +156,8 @@ def refusal(place: str, error: Exception) -> StoreError:
             why = "its disk or memory is full; make room"
         case ValueError():
             return StoreError(f"{place}: the URL cannot be used; see [queue] url")
+        case _ if state.startswith(_DAMAGED):
+            return Damaged(f"{place}: {words}; the database is damaged")
         case _ if state.startswith(_FATAL):
             return StoreBroken(f"{place}: {words}; the process must end and start afresh")
         case _ if state.startswith(_UNSOUND):

@@ -1,7 +1,7 @@
 """Message content in rows: streamed in and out, a few blocks of it in memory at a time.
 
-The reading has a thread and a connection of its own, since content is read where no coroutine can
-be awaited, and perhaps on the daemon's loop: its next blocks are fetched meanwhile.
+The reading has a connection of its own, and a thread, since content may also be read where no
+coroutine can be awaited.  The next blocks are fetched while those before are on their way.
 """
 
 import asyncio
@@ -9,17 +9,15 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 
-from asyncnet.mail.letter import Content, ContentError
-from asyncnet.mailqueue.postgres_access import Access, Connection
-from asyncnet.mailqueue.postgres_link import Link
+from asyncnet.mail.letter import Content, ContentError, DistantContent
+from asyncnet.mailqueue.postgres_access import Access, Connection, Damaged
+from asyncnet.mailqueue.postgres_link import QUERIES, Link
 from asyncnet.mailqueue.store import StoreError
 
 PARTS_AT_ONCE = 8  # about half a mebibyte for a round trip
 ANSWER_S = 40.0  # the link gives up before
-COPY_S = 600.0  # 200 MB over a slow line
-
-_COPY_COLUMNS = ("job", "part", "octets")
 
 
 class LocalFault(Exception):
@@ -31,57 +29,73 @@ class LocalFault(Exception):
 
 
 async def write_parts(connection: Connection, job: int, content: Content) -> None:
-    """Copy the content into rows of the job.
+    """Put the content into rows of the job.
 
     Raises ContentError or LocalFault; the transaction is to be undone then.
     """
-    await connection.copy_records_to_table(
-        "content", records=_parts(job, content), columns=_COPY_COLUMNS, timeout=COPY_S
-    )
-
-
-async def _parts(job: int, content: Content) -> AsyncIterator[tuple[int, int, bytes]]:
+    # Not by COPY: where the line is lost in the middle of one, the driver fails at its own end.
     blocks = content.blocks()
-    written = part = 0
+    written = first = 0
     # Files may lie on a slow disk: the loop does not wait for them.
-    while (block := await asyncio.to_thread(_next, blocks)) is not None:
-        written += len(block)
+    while parts := await asyncio.to_thread(_next, blocks):
+        written += sum(map(len, parts))
         if written > content.octets:
             break
-        yield job, part, block
-        part += 1
+        await connection.execute(QUERIES["insert_parts"], job, first, parts)
+        first += len(parts)
     if written != content.octets:
         raise ContentError(f"the content is not {content.octets} octets long")
 
 
-def _next(blocks: Iterator[bytes]) -> bytes | None:
+def _next(blocks: Iterator[bytes]) -> list[bytes]:
     try:
-        return next(blocks, None)
+        return list(islice(blocks, PARTS_AT_ONCE))
     except OSError as error:
         raise LocalFault(error) from error
 
 
 @dataclass(frozen=True, slots=True)
-class RowContent:
-    """Content that lies in rows; they are fetched when its blocks are asked for."""
+class RowContent(DistantContent):
+    """Content that lies in rows; they are fetched when its blocks are asked for.
+
+    Reading it raises StoreError while the database is away.
+    """
 
     queue_id: str
     octets: int
     reader: "ContentReader" = field(repr=False, compare=False)
 
     def blocks(self) -> Iterator[bytes]:
-        """Raises StoreError while the database is away."""
-        left, first = self.octets, 0
-        coming = self.reader.fetch(self.queue_id, first)
-        while left > 0:
-            parts = coming.result(ANSWER_S)
-            first += PARTS_AT_ONCE
-            left -= sum(map(len, parts))
-            if not parts or left < 0:
-                raise ContentError(f"the content of {self.queue_id} is not {self.octets} octets")
-            if left:
-                coming = self.reader.fetch(self.queue_id, first)
-            yield from parts
+        parting = _Parting(self)
+        while parting.left:
+            yield from parting.checked(parting.coming.result(ANSWER_S))
+
+    async def arriving(self) -> AsyncIterator[bytes]:
+        parting = _Parting(self)
+        while parting.left:
+            for part in parting.checked(await asyncio.wrap_future(parting.coming)):
+                yield part
+
+
+class _Parting:
+    """How far a content was read; coming is what is fetched meanwhile."""
+
+    def __init__(self, content: RowContent) -> None:
+        self.left = content.octets
+        self.coming = content.reader.fetch(content.queue_id, 0)
+        self._content = content
+        self._first = 0
+
+    def checked(self, parts: list[bytes]) -> list[bytes]:
+        """The parts that came, the next ones being sent for.  Raises ContentError."""
+        self._first += PARTS_AT_ONCE
+        self.left -= sum(map(len, parts))
+        if not parts or self.left < 0:
+            octets, queue_id = self._content.octets, self._content.queue_id
+            raise ContentError(f"the content of {queue_id} is not {octets} octets")
+        if self.left:
+            self.coming = self._content.reader.fetch(self._content.queue_id, self._first)
+        return parts
 
 
 class ContentReader:
@@ -128,5 +142,8 @@ class ContentReader:
         self._thread.start()
 
     async def _fetch(self, queue_id: str, first: int) -> list[bytes]:
-        found = await self._link.ask("content_parts", queue_id, first, first + PARTS_AT_ONCE)
+        try:
+            found = await self._link.ask("content_parts", queue_id, first, first + PARTS_AT_ONCE)
+        except Damaged as error:
+            raise ContentError(f"the content of {queue_id} is lost ({error})") from error
         return [row[0] for row in found]

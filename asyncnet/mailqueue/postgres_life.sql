@@ -2,6 +2,10 @@
 --
 -- Times of jobs come in as parameters; only leases go by the database's clock, which is the one
 -- that all machines share.
+--
+-- Where rows are sought by their id or queue id, their stage is asked for as stage || '': to the
+-- planner, which knows nothing of a queue that is young, the small index of the stage looks cheaper
+-- than that of the ids, and it would walk all of it once for each row.
 
 -- name: lock_job_ids
 -- One machine at a time judges whether a job id is a duplicate; in order, so that no two wait for
@@ -44,6 +48,11 @@ INSERT INTO recipient (job, position, address, status, text) VALUES ($1, $2, $3,
 -- name: insert_content
 -- A small message, whole.
 INSERT INTO content (job, part, octets) VALUES ($1, 0, $2)
+
+-- name: insert_parts
+-- Some parts of a larger one, from a number on.
+INSERT INTO content (job, part, octets)
+SELECT $1, $2 + number - 1, octets FROM unnest($3::bytea[]) WITH ORDINALITY AS part (octets, number)
 
 -- name: reserve_id
 -- The id of a job whose content is streamed in before its row.
@@ -123,7 +132,7 @@ WITH RECURSIVE lane AS (
     GROUP BY id
 ), taken AS MATERIALIZED (
     SELECT job.id FROM chosen JOIN job ON job.id = chosen.id
-    WHERE job.stage = 'waiting'
+    WHERE job.stage || '' = 'waiting'
     ORDER BY chosen.rank, job.priority, job.due_at, job.queue_id LIMIT $4
     FOR UPDATE OF job SKIP LOCKED
 )
@@ -149,7 +158,7 @@ WHERE job = $1 AND status IN ('pending', 'deferred')
 -- Leases that nobody received: the messages wait as before, unless a word was said to them.
 UPDATE job SET stage = 'waiting', holder = NULL
 FROM unnest($1::text[], $2::bigint[]) AS lease (queue_id, fence)
-WHERE job.queue_id = lease.queue_id AND job.fence = lease.fence AND stage = 'leased'
+WHERE job.queue_id = lease.queue_id AND job.fence = lease.fence AND stage || '' = 'leased'
   AND word IS NULL
 
 -- name: mark_dots
@@ -161,7 +170,7 @@ WITH beat AS (
     WHERE id = $3 AND until < clock_timestamp() + $4 / 2 * interval '1 second' RETURNING id)
 UPDATE job SET dot = true FROM unnest($1::text[], $2::bigint[]) AS mark (queue_id, fence)
 WHERE (SELECT count(*) FROM beat) >= 0
-  AND job.queue_id = mark.queue_id AND job.fence = mark.fence AND stage = 'leased'
+  AND job.queue_id = mark.queue_id AND job.fence = mark.fence AND stage || '' = 'leased'
 RETURNING job.queue_id, job.fence
 
 -- name: leased_jobs
@@ -171,7 +180,7 @@ SELECT job.queue_id, job.fence, id, status, on_doubt, word, note, owner,
              ORDER BY position)
 FROM unnest($1::text[], $2::bigint[]) AS lease (queue_id, fence)
 JOIN job ON job.queue_id = lease.queue_id AND job.fence = lease.fence
-WHERE stage = 'leased' ORDER BY id FOR UPDATE OF job
+WHERE stage || '' = 'leased' ORDER BY id FOR UPDATE OF job
 
 -- name: settle_recipient
 -- One verdict.  A final one is never overwritten: what a server accepted stays accepted.

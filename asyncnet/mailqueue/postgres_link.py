@@ -125,6 +125,12 @@ class Link:
             return await attempt(connection)
         except ERRORS as error:
             raise self._judged(connection, error) from error
+        except RuntimeError as error:
+            # uvloop's, at writing to a line that was just lost; the driver learns it a turn later.
+            await asyncio.sleep(0)
+            if not connection.is_closed():
+                raise
+            raise self._judged(connection, error) from error
         except asyncio.CancelledError:
             self._drop(connection)
             raise
@@ -150,7 +156,7 @@ class Link:
             raise
         try:
             await connection.execute("COMMIT")
-        except ERRORS as error:
+        except (*ERRORS, RuntimeError) as error:
             if state_of(error) and not state_of(error).startswith(LOST):
                 raise  # an answer: it was rolled back
             self._drop(connection)
@@ -162,7 +168,7 @@ class Link:
             return
         try:
             await connection.execute("ROLLBACK")
-        except ERRORS:
+        except (*ERRORS, RuntimeError):
             self._drop(connection)
 
     async def _outcome(self, transaction: str, unknown: OutcomeUnknown | None = None) -> bool:
@@ -219,5 +225,5 @@ async def _rows(connection: Connection, text: str, parameters: Sequence[Any]) ->
 async def _part_from(connection: Connection) -> None:
     try:
         await connection.close(timeout=1.0)
-    except ERRORS:
+    except (*ERRORS, RuntimeError):
         connection.terminate()

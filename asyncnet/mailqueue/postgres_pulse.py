@@ -21,6 +21,7 @@ from asyncnet.mailqueue.store import StoreError
 
 LEASE_TERM_S = 30.0  # well above the longest stall of a healthy process, well below a person's
 BEATS = 3  # in a term: two may be lost
+LEAVE_S = 3.0  # a database that hangs is not waited for: without a word our term ends, too
 
 READY, FINISHED = "asyncnet_ready", "asyncnet_finished"
 
@@ -76,8 +77,9 @@ class Pulse:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            with contextlib.suppress(StoreError):
-                await self._link.ask("leave", self.holder)
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(LEAVE_S):
+                    await self._link.ask("leave", self.holder)
         await self._link.close()
 
     async def enter_after(self, holder: int) -> None:

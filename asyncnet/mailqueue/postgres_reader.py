@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from asyncnet.mail.verdict import JobStatus
-from asyncnet.mailqueue.mending import UNREADABLE, mended_job, mended_recipient
+from asyncnet.mailqueue.census import census_from, ended_from
+from asyncnet.mailqueue.mending import UNREADABLE, check_file_names, mended_job, mended_recipient
 from asyncnet.mailqueue.postgres_access import Access, Connection
 from asyncnet.mailqueue.postgres_link import SCHEMA, Link
 from asyncnet.mailqueue.rows import (
@@ -21,6 +22,8 @@ from asyncnet.mailqueue.rows import (
 from asyncnet.mailqueue.store import (
     AccountState,
     Backlog,
+    Census,
+    Ended,
     Page,
     RecipientRecord,
     Record,
@@ -51,7 +54,16 @@ class Questions:
         return None if at is None or isinf(at) else float(at)
 
     async def unreported(self, owner: str, limit: int) -> list[Record]:
-        return await self._records(await self._link.ask("unreported", owner, limit))
+        found = await self._link.ask("unreported", owner, limit)
+        records = [
+            _with_file_names(row, record)
+            for row, record in zip(found, await self._records(found), strict=True)
+        ]
+        for row, record in zip(found, records, strict=True):
+            if record.claim.queue_id != row[1]:
+                # By the mended one it is marked as reported.
+                await self._link.ask("mend_queue_id", row[0], record.claim.queue_id)
+        return records
 
     async def records(self, states: Iterable[JobStatus], limit: int) -> list[Record]:
         wanted = sorted(set(states) or _UNFINISHED)
@@ -84,6 +96,13 @@ class Questions:
     async def backlogs(self) -> Mapping[str, Backlog]:
         return backlogs_from(await self._link.ask("backlogs"))
 
+    async def census(self) -> Census:
+        ((oldest_at,),) = await self._link.ask("oldest")
+        return census_from(await self._link.ask("depths"), oldest_at)
+
+    async def latest(self, limit: int) -> list[Ended]:
+        return ended_from(await self._link.ask("latest", limit))
+
     async def account_states(self) -> Mapping[str, AccountState]:
         return account_states_from(await self._link.ask("account_states"))
 
@@ -110,6 +129,15 @@ def _record(row: Row, recipients: list[RecipientRecord]) -> Record:
         return record_from(row, recipients)
     except UNREADABLE:
         return record_from(mended_job(_raw(row), 0.0), recipients)
+
+
+def _with_file_names(row: Row, record: Record) -> Record:
+    """The record, mended where no result could be filed under its names."""
+    try:
+        check_file_names(record)
+    except UNREADABLE:
+        return record_from(mended_job(_raw(row), 0.0), record.recipients)
+    return record
 
 
 def _raw(row: Row) -> Row:

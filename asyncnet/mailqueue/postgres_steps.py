@@ -30,7 +30,6 @@ from asyncnet.mailqueue.settling import (
     written_over,
 )
 from asyncnet.mailqueue.store import (
-    INLINE_OCTETS,
     Acceptance,
     Lease,
     LeaseLost,
@@ -159,14 +158,19 @@ async def _twins(
 
 
 async def lease(
-    connection: Connection, holder: int, now: float, limit: int, passing_over: Collection[str]
+    connection: Connection,
+    holder: int,
+    now: float,
+    limit: int,
+    passing_over: Collection[str],
+    inline_octets: int,
 ) -> tuple[list[Lease], list[str]]:
     """Lease up to limit messages, in the order of sending; and the owners of those that are
-    damaged, which are finished with the reason.
+    damaged, which are finished with the reason.  Content up to inline_octets comes along.
     """
     lanes = [octets(key) for key in passing_over]
     found = await rows(
-        connection, "lease", now, limit * OVERSAMPLING, lanes, limit, holder, INLINE_OCTETS
+        connection, "lease", now, limit * OVERSAMPLING, lanes, limit, holder, inline_octets
     )
     found.sort(key=lambda row: (row[14], row[19], row[1]))  # priority, due time, queue id
     leases, owners = [], []

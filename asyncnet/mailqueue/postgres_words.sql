@@ -78,10 +78,14 @@ SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server
 FROM job WHERE stage = 'finished' AND NOT reported AND owner = $1
 ORDER BY finished_at, id LIMIT $2
 
+-- name: mend_queue_id
+-- A damaged one's place is taken by one under which files can be made.
+UPDATE job SET queue_id = $2 WHERE id = $1
+
 -- name: mark_reported
 -- The results lie in their folders.
 UPDATE job SET reported = true
-WHERE queue_id = ANY($1::text[]) AND stage = 'finished' AND NOT reported RETURNING id
+WHERE queue_id = ANY($1::text[]) AND stage || '' = 'finished' AND reported IS NOT TRUE RETURNING id
 
 -- name: records
 -- The newest jobs of some statuses.
@@ -114,6 +118,58 @@ SELECT route_key, sum(messages)::bigint, min(at) FROM (
     UNION ALL
     SELECT route_key, count(*), NULL FROM job WHERE stage = 'leased' GROUP BY route_key) AS parts
 GROUP BY route_key
+
+-- name: depths
+-- What is not finished, of each route: all that waits, those of it that were tried, what is held,
+-- what is leased.
+SELECT route_key, sum(waiting)::bigint, sum(deferred)::bigint, sum(held)::bigint,
+       sum(leased)::bigint
+FROM (
+    SELECT route_key, count(*) AS waiting, 0 AS deferred, 0 AS held, 0 AS leased
+    FROM job WHERE stage = 'waiting' GROUP BY route_key
+    UNION ALL
+    SELECT route_key, 0, count(*), 0, 0
+    FROM job WHERE status = 'deferred' AND stage = 'waiting' GROUP BY route_key
+    UNION ALL
+    SELECT route_key, 0, 0, count(*), 0 FROM job WHERE status = 'held' GROUP BY route_key
+    UNION ALL
+    SELECT route_key, 0, 0, 0, count(*) FROM job WHERE stage = 'leased' GROUP BY route_key) AS parts
+WHERE route_key IS NOT NULL GROUP BY route_key
+
+-- name: oldest
+-- Since when the oldest has waited: the first due time of any lane, or when the first of the
+-- deferred came in.
+WITH RECURSIVE lane AS (
+    (SELECT route_key, priority FROM job WHERE stage = 'waiting'
+     ORDER BY route_key, priority LIMIT 1)
+    UNION ALL
+    SELECT next.route_key, next.priority FROM lane CROSS JOIN LATERAL (
+        SELECT job.route_key, job.priority FROM job WHERE stage = 'waiting'
+           AND (job.route_key, job.priority) > (lane.route_key, lane.priority)
+        ORDER BY job.route_key, job.priority LIMIT 1) AS next
+)
+SELECT least(
+    (SELECT min((SELECT due_at FROM job WHERE stage = 'waiting'
+                    AND job.route_key = lane.route_key AND job.priority = lane.priority
+                 ORDER BY due_at LIMIT 1)) FROM lane),
+    (SELECT claimed_at FROM job WHERE status = 'deferred' ORDER BY id LIMIT 1))
+
+-- name: latest
+-- The jobs that finished last, with the recipient that tells most.
+SELECT queue_id, name, job.status, route_key, attempts, finished_at,
+       (SELECT count(*) FROM recipient WHERE recipient.job = job.id),
+       (SELECT count(*) FROM recipient WHERE recipient.job = job.id AND status = 'accepted'),
+       telling.address, telling.code, telling.text, telling.hint, errors
+FROM job LEFT JOIN LATERAL (
+    SELECT address, code, text, hint FROM recipient WHERE recipient.job = job.id
+    ORDER BY status = 'accepted', position LIMIT 1) AS telling ON true
+WHERE job.id IN (
+    (SELECT id FROM job WHERE stage = 'finished' AND NOT reported
+     ORDER BY finished_at DESC LIMIT $1)
+    UNION ALL
+    (SELECT id FROM job WHERE stage = 'finished' AND reported
+     ORDER BY finished_at DESC LIMIT $1))
+ORDER BY finished_at DESC, job.id DESC LIMIT $1
 
 -- name: account_states
 -- All account states.

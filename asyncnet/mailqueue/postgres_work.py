@@ -6,14 +6,21 @@ from functools import partial
 from asyncnet.mail.letter import Content
 from asyncnet.mailqueue import postgres_steps as steps
 from asyncnet.mailqueue import postgres_words
-from asyncnet.mailqueue.postgres_access import Access, Connection, Unsound
+from asyncnet.mailqueue.postgres_access import Access, Connection, Damaged, Unsound
 from asyncnet.mailqueue.postgres_content import ContentReader, write_parts
 from asyncnet.mailqueue.postgres_link import QUERIES, Link, OutcomeUnknown
 from asyncnet.mailqueue.postgres_pulse import Pulse, beat_within
 from asyncnet.mailqueue.postgres_reader import migrate
 from asyncnet.mailqueue.postgres_steps import Arrival, Ending, Settled
 from asyncnet.mailqueue.rows import Row
-from asyncnet.mailqueue.store import Acceptance, Instructed, Lease, StoreError, Word
+from asyncnet.mailqueue.store import (
+    INLINE_OCTETS,
+    Acceptance,
+    Instructed,
+    Lease,
+    StoreError,
+    Word,
+)
 
 PURGE_ROWS = 500  # a step: no lock lasts long
 
@@ -75,15 +82,26 @@ class Work:
         return [None] * len(refusals)
 
     async def lease(self, now: float, limit: int, passing_over: Collection[str]) -> list[Lease]:
+        inline_octets = INLINE_OCTETS
         while True:
             holder = self._pulse.holder
             step = partial(
-                self._lease, holder=holder, now=now, limit=limit, passing_over=passing_over
+                self._lease,
+                holder=holder,
+                now=now,
+                limit=limit,
+                passing_over=passing_over,
+                inline_octets=inline_octets,
             )
             try:
                 return await self._leasing.transact(step)
             except _Dead:
                 await self._pulse.enter_after(holder)
+            except Damaged:
+                # A content, perhaps: without any along, each is read for itself and fails alone.
+                if inline_octets < 0:
+                    raise
+                inline_octets = -1
             except OutcomeUnknown as unknown:
                 # They may be ours, and nobody will ever settle them.
                 leases: list[Lease] = unknown.result  # type: ignore[assignment]
@@ -187,10 +205,13 @@ class Work:
         now: float,
         limit: int,
         passing_over: Collection[str],
+        inline_octets: int,
     ) -> list[Lease]:
         if not await beat_within(connection, holder, self._pulse.term_s):
             raise _Dead
-        leases, owners = await steps.lease(connection, holder, now, limit, passing_over)
+        leases, owners = await steps.lease(
+            connection, holder, now, limit, passing_over, inline_octets
+        )
         if self.owner in owners:
             self._pulse.on_finished()
         await self._ring(connection, ready=False, owners=owners)

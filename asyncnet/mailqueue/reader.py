@@ -9,6 +9,7 @@ from types import TracebackType
 import apsw
 
 from asyncnet.mail.verdict import JobStatus
+from asyncnet.mailqueue.census import census_from, ended_from
 from asyncnet.mailqueue.connection import QUERIES, open_reader, refusal
 from asyncnet.mailqueue.mending import (
     UNREADABLE,
@@ -28,6 +29,8 @@ from asyncnet.mailqueue.rows import (
 from asyncnet.mailqueue.store import (
     AccountState,
     Backlog,
+    Census,
+    Ended,
     Page,
     RecipientRecord,
     Record,
@@ -126,6 +129,15 @@ class SqliteReader:
     def backlogs(self) -> Mapping[str, Backlog]:
         """What waits, by Route.key; one that is missing has nothing."""
         return backlogs_from(self._rows("backlogs"))
+
+    def census(self) -> Census:
+        """What is not finished, counted."""
+        ((oldest_at,),) = self._rows("oldest")
+        return census_from(self._rows("depths"), oldest_at)
+
+    def latest(self, limit: int) -> list[Ended]:
+        """The jobs that finished last, the last one first."""
+        return ended_from(self._rows("latest", limit))
 
     def account_states(self) -> Mapping[str, AccountState]:
         """States by Route.key; one that is missing is ok."""

@@ -166,6 +166,8 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
         raise ValueError("a server has a port and a way of TLS")
     if not recipients or size_octets is None or expires_at is None:
         raise ValueError("a message has recipients, a size and an end of its time")
+    if inline is not None and len(inline) != size_octets:
+        raise ValueError(f"the content has {len(inline)} octets where {size_octets} were taken in")
     return Lease(
         queue_id=queue_id,
         fence=fence,

@@ -23,6 +23,8 @@ from asyncnet.mailqueue.store import (
     Acceptance,
     AccountState,
     Backlog,
+    Census,
+    Ended,
     Instructed,
     Lease,
     NewMessage,
@@ -35,7 +37,7 @@ from asyncnet.mailqueue.store import (
     StoreError,
     Word,
 )
-from asyncnet.mailqueue.writer import Writer
+from asyncnet.mailqueue.writer import Urgency, Writer
 
 T = TypeVar("T")
 
@@ -133,13 +135,14 @@ class SqliteStore:
         return self._contents.content(lease.queue_id, lease.size_octets)
 
     async def mark_dot(self, lease: Lease) -> None:
-        await self._writer.submit(partial(steps.mark_dot, lease=lease))
+        await self._writer.submit(partial(steps.mark_dot, lease=lease), urgency=Urgency.MARK)
 
     async def settle(self, lease: Lease, settlement: Settlement, now: float) -> None:
         if not settlement.verdicts.keys() <= set(lease.positions):
             raise ValueError(f"verdicts on positions outside of {lease.positions}")
         await self._writer.submit(
             partial(steps.settle, lease=lease, settlement=settlement, now=now),
+            urgency=Urgency.VERDICT,
             hint=self._settled,
         )
 
@@ -164,10 +167,10 @@ class SqliteStore:
         return await self._ask(question)
 
     async def mark_reported(self, queue_ids: Iterable[str]) -> None:
-        await self._writer.submit(
-            partial(steps.mark_reported, queue_ids=json_list(queue_ids)),
-            after_commit=self._drop_files,
-        )
+        step = partial(steps.mark_reported, queue_ids=json_list(queue_ids))
+        # Once that is committed.  Whoever is cancelled before leaves them to the next start.
+        if dropped := await self._writer.submit(step):
+            await asyncio.to_thread(self._drop_files, dropped)
 
     async def records(self, *, states: Iterable[JobStatus] = (), limit: int = 1000) -> list[Record]:
         return await self._ask(partial(SqliteReader.records, states=tuple(states), limit=limit))
@@ -181,12 +184,24 @@ class SqliteStore:
     async def backlogs(self) -> Mapping[str, Backlog]:
         return await self._ask(SqliteReader.backlogs)
 
+    async def census(self) -> Census:
+        return await self._ask(SqliteReader.census)
+
+    async def latest(self, limit: int) -> list[Ended]:
+        return await self._ask(partial(SqliteReader.latest, limit=limit))
+
     async def account_states(self) -> Mapping[str, AccountState]:
         return await self._ask(SqliteReader.account_states)
 
     async def set_account_state(self, state: AccountState) -> None:
         await self._writer.submit(
             partial(steps.set_account_state, row=account_state_row(state)),
+            hint=lambda _: self.ready.set(),
+        )
+
+    async def clock_put_back(self, by_s: float, before: float) -> None:
+        await self._writer.submit(
+            partial(steps.clock_put_back, by_s=by_s, before=before),
             hint=lambda _: self.ready.set(),
         )
 

@@ -220,6 +220,16 @@ SELECT min(at) FROM (
     UNION ALL
     SELECT min(expires_at) FROM job WHERE stage = 'waiting')
 
+-- name: put_back_due
+-- The clock was put back: the due times that are ours go along.  One that was never leased and is
+-- to come is its job's own (send_at).
+UPDATE job INDEXED BY job_expiry SET due_at = due_at - ?1
+WHERE stage = 'waiting' AND (fence > 0 OR due_at <= ?2)
+
+-- name: put_back_accounts
+-- A person's hold is until infinity, and stays there.
+UPDATE account_state SET until = until - ?1
+
 -- name: mark_dot
 -- The end of the content is about to go out under this lease.
 UPDATE job SET dot = 1 WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
@@ -406,6 +416,51 @@ SELECT route_key, sum(messages), min(at) FROM (
     UNION ALL
     SELECT route_key, count(*), NULL FROM job WHERE stage = 'leased' GROUP BY route_key)
 GROUP BY route_key
+
+-- name: depths
+-- What is not finished, of each route: all that waits, those of it that were tried, what is held,
+-- what is leased.  Nearly all of a long queue is counted in an index that holds all it takes.
+SELECT CAST(route_key AS BLOB), sum(waiting), sum(deferred), sum(held), sum(leased) FROM (
+    SELECT route_key, count(*) AS waiting, 0 AS deferred, 0 AS held, 0 AS leased
+    FROM job WHERE stage = 'waiting' GROUP BY route_key
+    UNION ALL
+    SELECT route_key, 0, count(*), 0, 0
+    FROM job WHERE status = 'deferred' AND +stage = 'waiting' GROUP BY route_key
+    UNION ALL
+    SELECT route_key, 0, 0, count(*), 0 FROM job WHERE status = 'held' GROUP BY route_key
+    UNION ALL
+    SELECT route_key, 0, 0, 0, count(*) FROM job WHERE stage = 'leased' GROUP BY route_key)
+WHERE route_key IS NOT NULL GROUP BY route_key
+
+-- name: oldest
+-- Since when the oldest has waited: the first due time of any lane, or when the first of the
+-- deferred came in.
+SELECT min(at) FROM (
+    SELECT (SELECT due_at FROM job WHERE stage = 'waiting'
+               AND job.route_key = lane.route_key AND job.priority = lane.priority
+            ORDER BY due_at LIMIT 1) AS at FROM lane
+    UNION ALL
+    SELECT * FROM (SELECT claimed_at FROM job WHERE status = 'deferred' ORDER BY id LIMIT 1))
+
+-- name: latest
+-- The jobs that finished last, with the recipient that tells most; texts as octets: one may be
+-- damaged.
+SELECT CAST(queue_id AS BLOB), CAST(name AS BLOB), CAST(job.status AS BLOB),
+       CAST(route_key AS BLOB), attempts, finished_at,
+       (SELECT count(*) FROM recipient WHERE recipient.job = job.id),
+       (SELECT count(*) FROM recipient WHERE recipient.job = job.id AND status = 'accepted'),
+       CAST(telling.address AS BLOB), telling.code, CAST(telling.text AS BLOB),
+       CAST(telling.hint AS BLOB), CAST(errors AS BLOB)
+FROM job LEFT JOIN recipient AS telling ON telling.job = job.id AND telling.position = (
+    SELECT position FROM recipient WHERE recipient.job = job.id
+    ORDER BY status = 'accepted', position LIMIT 1)
+WHERE job.id IN (
+    SELECT * FROM (SELECT id FROM job WHERE stage = 'finished' AND reported = 0
+                   ORDER BY finished_at DESC LIMIT ?1)
+    UNION ALL
+    SELECT * FROM (SELECT id FROM job WHERE stage = 'finished' AND reported = 1
+                   ORDER BY finished_at DESC LIMIT ?1))
+ORDER BY finished_at DESC, job.id DESC LIMIT ?1
 
 -- name: account_states
 -- All account states, texts as octets: one may be damaged.

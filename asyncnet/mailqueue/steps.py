@@ -167,6 +167,11 @@ def _judge(cursor: apsw.Cursor, job: int, now: float) -> None:
     _settle(cursor, tuple(row), Settlement(verdicts, now, counted=bool(dot)), now)
 
 
+def clock_put_back(cursor: apsw.Cursor, by_s: float, before: float) -> None:
+    cursor.execute(QUERIES["put_back_due"], (by_s, before))
+    cursor.execute(QUERIES["put_back_accounts"], (by_s,))
+
+
 def mark_reported(cursor: apsw.Cursor, queue_ids: str) -> list[str]:
     """Drop small contents; return the queue ids whose content files are to go."""
     jobs = fetched(cursor, "mark_reported", queue_ids)

@@ -50,7 +50,7 @@ class StoreError(Exception):
 
 
 class StoreAway(StoreError):
-    """The store's server cannot be reached, or not do it, now: trying again may help."""
+    """The store cannot be reached, or not do it, now: trying again may help."""
 
 
 class StoreBroken(StoreError):
@@ -283,6 +283,51 @@ class Backlog:
     due_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many messages of one Route.key are not finished, each counted once."""
+
+    queued: int = 0  # wait for their first attempt, or for their send_at
+    deferred: int = 0  # wait for another attempt
+    held: int = 0  # wait for a person
+    sending: int = 0  # are leased
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What is not finished: depths by Route.key, one that is missing has nothing.
+
+    oldest_at is since when the oldest has waited: one never tried since it is due (claimed, or
+    its send_at), one deferred since it came in.  It may be to come; None where nothing waits.
+    Held messages do not count: a person knows of them.
+    """
+
+    depths: Mapping[str, Depth]
+    oldest_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A finished job as a list shows it; account is its Route.key, "" where it never had one.
+
+    address, code, text and hint are of the first recipient that was not accepted, or else of the
+    first one; without recipients, text is the first mistake of the job.
+    """
+
+    queue_id: str
+    name: str
+    status: JobStatus
+    account: str
+    attempts: int
+    finished_at: float
+    recipients: int
+    accepted: int
+    address: str | None
+    code: int | None
+    text: str
+    hint: str | None
+
+
 class Store(Protocol):
     """The contract, kept by every engine and proven by one conformance suite.
 
@@ -300,7 +345,8 @@ class Store(Protocol):
         """Make or migrate the schema, take back the leases that are over, judge the doubts.
 
         Raises StoreError where the file cannot be used (network file system, damaged, made
-        by a newer version, no permission), StoreAway where the server does not answer now.
+        by a newer version, no permission), StoreAway where the server does not answer now, or
+        the disk is full.
         """
         ...
 
@@ -423,12 +469,29 @@ class Store(Protocol):
         """What waits, by Route.key; one that is missing has nothing.  Held jobs do not count."""
         ...
 
+    async def census(self) -> Census:
+        """What is not finished, counted: at a cost of milliseconds for 100,000."""
+        ...
+
+    async def latest(self, limit: int) -> list[Ended]:
+        """The jobs that finished last, the last one first; damaged rows are left out."""
+        ...
+
     async def account_states(self) -> Mapping[str, AccountState]:
         """States by Route.key; one that is missing is ok."""
         ...
 
     async def set_account_state(self, state: AccountState) -> None:
         """Put a state in place of the account's earlier one; sets ready."""
+        ...
+
+    async def clock_put_back(self, by_s: float, before: float) -> None:
+        """The caller's clock was put back from before: what waits goes back with it; sets ready.
+
+        That is what was due already, every time that an attempt left and every account's; not a
+        send_at that is to come, nor expires_at.  Where several machines write the times, each by
+        its own clock, nothing is done.
+        """
         ...
 
     async def purge(self, before: float) -> int:

@@ -18,8 +18,10 @@ What can fail, and what is left then:
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -31,21 +33,33 @@ from asyncnet.mailqueue.store import StoreBroken, StoreError
 T = TypeVar("T")
 
 MAX_BATCH = 1_000  # bounds how long the first of a batch waits for the last
+# Of those that are not urgent, so many a batch: some 4 ms of work.  In a burst of new jobs the
+# verdict on a mail that a server has taken would else wait for hundreds of them, and a crash
+# meanwhile leaves it in doubt.
+MAX_AT_LEISURE = 128
 CHECKPOINT_PAGES = 1_000  # SQLite's own default: 4 MiB of log
+
+
+class Urgency(IntEnum):
+    """What a batch begins with: where it is late, a crash leaves a mail in doubt."""
+
+    MARK = 0
+    VERDICT = 1
+    NONE = 2
 
 
 @dataclass(slots=True)
 class Operation(Generic[T]):
     """Something to do, and whom to tell.
 
-    run may be called again when nothing of the first call was kept.  after_commit is called
-    in the writer's thread, hint on the loop, both only when the operation is on the disk,
-    and also when its caller has gone.
+    run may be called again when nothing of the first call was kept.  hint is called on the
+    loop, only when the operation is on the disk, and also when its caller has gone.  Urgent
+    ones go before the others, in their own order.
     """
 
     run: Callable[[apsw.Cursor], T]
     future: asyncio.Future[T]
-    after_commit: Callable[[T], None] | None
+    urgency: Urgency
     hint: Callable[[T], None] | None
     result: T | None = None
     error: Exception | None = None
@@ -67,6 +81,8 @@ class Writer:
         self._path = path
         self._inbox: queue.SimpleQueue[list[Operation[Any]] | None] = queue.SimpleQueue()
         self._gathered: list[Operation[Any]] = []  # this turn of the loop's
+        self._urgent: deque[Operation[Any]] = deque()  # the thread's, as is the next
+        self._at_leisure: deque[Operation[Any]] = deque()
         self._ended: asyncio.Future[None] | None = None
         self._stopping = False
         self._refusal: StoreError | None = StoreError(f"{path} is not open")
@@ -104,7 +120,7 @@ class Writer:
         self,
         run: Callable[[apsw.Cursor], T],
         *,
-        after_commit: Callable[[T], None] | None = None,
+        urgency: Urgency = Urgency.NONE,
         hint: Callable[[T], None] | None = None,
     ) -> asyncio.Future[T]:
         """Hand an operation over; the future gets its result once it is on the disk.
@@ -118,7 +134,7 @@ class Writer:
         # and finds a batch, where the first alone would cost a flush of its own.
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(Operation(run, future, after_commit, hint))
+        self._gathered.append(Operation(run, future, urgency, hint))
         return future
 
     def declare_broken(self, error: StoreBroken) -> None:
@@ -151,15 +167,20 @@ class Writer:
         self._close()
 
     def _take(self) -> tuple[list[Operation[Any]], bool]:
-        """Whatever waits, at least one operation or the end."""
-        batch = self._inbox.get()
-        operations: list[Operation[Any]] = []
-        while batch is not None:
-            operations += batch
-            if len(operations) >= MAX_BATCH or self._inbox.empty():
-                return operations, False
-            batch = self._inbox.get()
-        return operations, True
+        """At least one of the operations that wait, the urgent ones first; or the end."""
+        ended = False
+        while not ended and not (self._inbox.empty() and (self._urgent or self._at_leisure)):
+            handed_over = self._inbox.get()
+            ended = handed_over is None
+            for operation in handed_over or ():
+                urgent = operation.urgency is not Urgency.NONE
+                (self._urgent if urgent else self._at_leisure).append(operation)
+        if ended:
+            batch = [*self._urgent, *self._at_leisure]  # nothing comes after them
+        else:
+            batch = _first(self._urgent, MAX_BATCH) + _first(self._at_leisure, MAX_AT_LEISURE)
+        # Marks, then verdicts: those of one message in their order, and those alike together.
+        return sorted(batch, key=lambda it: it.urgency), ended
 
     def _do(self, batch: list[Operation[Any]]) -> None:
         if not batch:
@@ -172,9 +193,6 @@ class Writer:
             self.declare_broken(error)
             for operation in batch:
                 operation.error = StoreBroken(str(error))
-        for operation in batch:
-            if operation.error is None and operation.after_commit is not None:
-                operation.after_commit(operation.result)
         self._tell(_answer, batch)
         if self._log_pages >= CHECKPOINT_PAGES:
             self._checkpoint()
@@ -288,6 +306,11 @@ class Writer:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:
             return  # the loop is closed: nobody listens any more
+
+
+def _first(waiting: deque[Operation[Any]], most: int) -> list[Operation[Any]]:
+    """Up to so many from the front, which leave it."""
+    return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
 def _answer(batch: list[Operation[Any]]) -> None:

@@ -18,22 +18,25 @@ of its name comes, and that would be refused for it.
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from asyncnet.mailqueue.store import Claim
 from asyncnet.spool.folder import (
+    COMPANION_ENDINGS,
     ENVELOPE_ENDING,
     NO_FILE,
     RESULT_ENDING,
     SpoolFolder,
+    claim_of,
     companion_name,
     is_job_name,
+    is_there,
     split_name,
     stem_of,
 )
-from asyncnet.spool.queue_id import QUEUE_ID
+from asyncnet.spool.queue_id import LENGTH, QUEUE_ID
 
 ALONE_S = 3600.0  # for a result in pickup/; whoever moves it has moved its job by then
 
@@ -92,16 +95,15 @@ def may_follow(folder: SpoolFolder, name: str) -> bool:
     return not os.path.lexists(folder.failed / name) and not _lies(folder, name, RESULT_ENDING)
 
 
-def repair(folder: SpoolFolder, known: frozenset[str]) -> list[Claim]:
-    """Finish claims that a crash cut off; those finished.  known are ids that have a row.
+def repair(folder: SpoolFolder, alone: Iterable[Companion]) -> list[Claim]:
+    """Finish claims that a crash cut off; those finished.
 
-    Raises OSError.
+    alone are companions in queue/ without their job, which has no row either: with one they were
+    the reporter's.  Those that are gone are passed over.  Raises OSError.
     """
     finished: list[Claim] = []
     waiting = [name for name in os.listdir(folder.pickup) if is_job_name(name)]
-    for companion in companions_alone(folder):
-        if companion.queue_id in known:
-            continue  # its job is with the store: the reporter's
+    for companion in alone:
         if any(claim.queue_id == companion.queue_id for claim in finished):
             continue  # the second of one claim
         for name in sorted(waiting):
@@ -114,13 +116,29 @@ def repair(folder: SpoolFolder, known: frozenset[str]) -> list[Claim]:
     return finished
 
 
-def companions_alone(folder: SpoolFolder) -> Iterator[Companion]:
-    """Companions in queue/ whose job is not there.  Raises OSError."""
-    jobs = {claim.queue_id for claim in folder.claimed()}
-    for file in sorted(os.listdir(folder.queue)):
-        match = _IN_QUEUE.fullmatch(file)
-        if match is not None and match[1] not in jobs:
-            yield Companion(match[1], match[2], match[3], file)
+def companion_of(file: str) -> Companion | None:
+    """The companion that a name in queue/ stands for; None for any other file."""
+    if not file.endswith(COMPANION_ENDINGS):  # nearly all: a hundred thousand may lie there
+        return None
+    match = _IN_QUEUE.fullmatch(file)
+    return None if match is None else Companion(match[1], match[2], match[3], file)
+
+
+def companions_alone(folder: SpoolFolder) -> list[Companion]:
+    """Companions in queue/ whose job is not there, in the order of their names.
+
+    Raises OSError.  They are few, and only their jobs are looked for.
+    """
+    with folder.in_queue() as listing:
+        found = [it for file in listing if (it := companion_of(file)) is not None]
+    ids = {it.queue_id for it in found}
+    if not ids:
+        return []
+    with folder.in_queue() as listing:
+        for file in listing:
+            if file[:LENGTH] in ids and (claim := claim_of(file)) is not None:
+                ids.discard(claim.queue_id)
+    return sorted((it for it in found if it.queue_id in ids), key=lambda it: it.file)
 
 
 def set_aside_alone(folder: SpoolFolder, now: float) -> list[tuple[str, str]]:
@@ -173,7 +191,7 @@ def _lies(folder: SpoolFolder, name: str, ending: str) -> bool:
 def _put_back(folder: SpoolFolder, file: str, stem: str, ending: str, queue_id: str) -> None:
     """Rename, and overwrite nothing: another of this name may have come meanwhile."""
     place = folder.pickup / f"{stem}{ending}"
-    if os.path.lexists(place):
+    if is_there(place):
         place = folder.pickup / f"{stem}~{queue_id}{ending}"
     with contextlib.suppress(FileNotFoundError):
         os.rename(folder.queue / file, place)

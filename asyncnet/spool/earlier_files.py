@@ -27,8 +27,14 @@ from asyncnet.spool.earlier import (
     was_refused,
 )
 from asyncnet.spool.errors import FileRefused, JobRefused
-from asyncnet.spool.files import AllowedFolders
-from asyncnet.spool.folder import RESULT_ENDING, SpoolFolder, companion_name, read_job_file
+from asyncnet.spool.files import DISK_FAILS, LOCAL_FAULTS, AllowedFolders
+from asyncnet.spool.folder import (
+    RESULT_ENDING,
+    SpoolFolder,
+    companion_name,
+    is_there,
+    read_job_file,
+)
 from asyncnet.spool.job import job_kind, read_job
 from asyncnet.spool.letter_digest import digest_of_job, digest_of_octets
 
@@ -73,7 +79,7 @@ class EarlierFiles:
 
     def _read(self, record: Record) -> Earlier | None:
         path = self._beside(record)
-        if not os.path.lexists(path):
+        if not is_there(path):
             return None
         if not was_refused(record.errors):  # else unread: it may be anybody's, or no file at all
             try:
@@ -124,9 +130,16 @@ def _letter_written(record: Record, target: Path) -> str | None:
 
 
 def result_in(path: Path) -> dict[str, Any]:
-    """What a result file holds; nothing where it is none."""
+    """What a result file holds; nothing where it is none.
+
+    Raises OSError for a fault of this machine: whose result it is cannot be told then.
+    """
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
+        return {}
+    except OSError as error:
+        if error.errno in (*LOCAL_FAULTS, DISK_FAILS):
+            raise
         return {}
     return document if isinstance(document, dict) else {}

@@ -27,6 +27,8 @@ from asyncnet.spool.errors import FileRefused
 LOCAL_FAULTS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 )
+# Perhaps the disk's fault and perhaps the file's: waited for as well, but not for ever.
+DISK_FAILS = errno.EIO
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -58,7 +60,7 @@ class FileContent:
                     yield block
                 self._compare(file.fileno())
         except OSError as error:
-            if error.errno in LOCAL_FAULTS:
+            if error.errno in (*LOCAL_FAULTS, DISK_FAILS):
                 raise
             raise ContentError(f"{shown(self.name)}: {error.strerror}") from error
 
@@ -80,7 +82,7 @@ class AllowedFolders:
     def open(self, path: str, owner: int) -> FileContent:
         """Judge the file at path for a job of this owner (a user id).
 
-        Raises FileRefused, or OSError for a local fault.
+        Raises FileRefused, or OSError for a local fault or a disk that fails.
         """
         for folder, parts in self._candidates(path):
             try:
@@ -119,7 +121,7 @@ class AllowedFolders:
 
     def _judge_failure(self, error: OSError, folder: Path, parts: Sequence[str]) -> None:
         """Return where there is nothing under this name; raise for all else."""
-        if error.errno in LOCAL_FAULTS:
+        if error.errno in (*LOCAL_FAULTS, DISK_FAILS):
             raise error
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and _holds_link(folder, parts):
             raise FileRefused("this is a symbolic link, and none is followed", "name the file")

@@ -25,10 +25,10 @@ from asyncnet.spool.earlier_files import EarlierFiles, result_in
 from asyncnet.spool.flush import flush_file_system
 from asyncnet.spool.folder import (
     ENVELOPE_ENDING,
-    NO_FILE,
     RESULT_ENDING,
     SpoolFolder,
     companion_name,
+    is_there,
     split_name,
 )
 from asyncnet.spool.result import result_octets
@@ -113,7 +113,7 @@ class Filing:
         for its_ending in (ENVELOPE_ENDING, ending) if ending.lower() == ".eml" else (ending,):
             beside = its_ending is ENVELOPE_ENDING
             file = f"{queue}/{companion_name(job_file, its_ending) if beside else job_file}"
-            if os.path.lexists(file):
+            if is_there(file):
                 waiting.append((its_ending, file))
         name = _free_name(target, record, [it for it, _ in waiting])
         os.rename(self._aside(record), f"{target}/{name}{RESULT_ENDING}")
@@ -152,25 +152,14 @@ def _free_name(target: Path, record: Record, endings: Sequence[str]) -> str:
     """
     name, queue_id = record.claim.name, record.claim.queue_id
     distinct = f"{name}~{queue_id}"
-    if _is_there(f"{target}/{distinct}{RESULT_ENDING}"):
+    if is_there(f"{target}/{distinct}{RESULT_ENDING}"):
         return distinct  # chosen before a crash; whether the clash still is does not count
     result = f"{name}{RESULT_ENDING}"
-    if _is_there(f"{target}/{result}"):
+    if is_there(f"{target}/{result}"):
         return name if result_in(target / result).get("queue_id") == queue_id else distinct
     # A job's file without a result: another's, unless ours was moved there already.
-    clash = any(os.path.lexists(f"{target}/{name}{ending}") for ending in endings)
+    clash = any(is_there(f"{target}/{name}{ending}") for ending in endings)
     return distinct if clash else name
-
-
-def _is_there(path: str) -> bool:
-    """Raises OSError where that cannot be told: a result must not be written over."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        if error.errno in NO_FILE:
-            return False
-        raise
-    return True
 
 
 def _told(record: Record, error: OSError) -> str:

@@ -7,17 +7,22 @@ import sys
 from collections.abc import Callable
 from functools import cache
 
-from asyncnet.spool.errors import SpoolError
+from asyncnet.spool.errors import SpoolBroken, SpoolError
 
 # Before, syncfs() told nobody of a page that could not be written (syncfs(2)).
 _SYNCFS_TELLS = (5, 8)
 
 
 class GroupFlush:
-    """flush is blocking and runs in a worker thread; never two at a time."""
+    """flush is blocking and runs in a worker thread; never two at a time.
+
+    After SpoolBroken it is not tried again: the system may have dropped what it could not write,
+    and would call the next flush a good one.
+    """
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
+        self._broken: SpoolBroken | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._runner: asyncio.Task[None] | None = None
 
@@ -27,6 +32,7 @@ class GroupFlush:
         Raises what flush raises (OSError or SpoolError).  Cancelling it leaves the flush to
         the others.
         """
+        self._check()
         if self._waiting is None:
             self._waiting = asyncio.get_running_loop().create_future()
             if self._runner is None or self._runner.done():
@@ -37,12 +43,19 @@ class GroupFlush:
         while self._waiting is not None:
             batch, self._waiting = self._waiting, None
             try:
+                self._check()
                 await asyncio.to_thread(self._flush)
             except (OSError, SpoolError) as error:
+                if isinstance(error, SpoolBroken):
+                    self._broken = self._broken or error
                 batch.set_exception(error)
                 batch.exception()  # all who waited may have been cancelled meanwhile
             else:
                 batch.set_result(None)
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise SpoolBroken(str(self._broken)) from self._broken
 
 
 def flush_file_system(descriptor: int) -> bool:

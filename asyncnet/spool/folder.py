@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,21 @@ def stem_of(name: str) -> str:
 def companion_name(name: str, ending: str) -> str:
     """How the file is called that goes with the job name, in whatever folder it lies."""
     return stem_of(name) + ending
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a file or link has the name.
+
+    Raises OSError where that cannot be told: a result must not be written over, nor a job that is
+    there left behind.
+    """
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return False
+        raise
+    return True
 
 
 class SpoolFolder:
@@ -166,6 +181,15 @@ class SpoolFolder:
         job_file = f"{queue_id}.{stem}{ending}"
         os.rename(f"{self.pickup}/{name}", f"{self.queue}/{job_file}")
         return Claim(queue_id, stem, job_file, claimed_at(queue_id))
+
+    @contextlib.contextmanager
+    def in_queue(self) -> Iterator[Iterator[str]]:
+        """The names in queue/ in no order, read from the disk as they are asked for.
+
+        Raises OSError.
+        """
+        with os.scandir(self.queue) as entries:
+            yield (entry.name for entry in entries)
 
     def claimed(self) -> list[Claim]:
         """The job files in queue/, oldest first, told from all else there by their names."""

@@ -1,9 +1,10 @@
 """Handing a claimed job over to the store: composed and accepted, or refused with its reasons."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -62,7 +63,17 @@ class HandOver:
             if outcome is None:
                 return
             refused = outcome
-        refusal = Refusal(claim, refused.problems, job_id, meta)
+        await self.refuse(claim, refused, job_id, meta)
+
+    async def refuse(
+        self,
+        claim: Claim,
+        refused: JobRefused,
+        job_id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Let the store have a job that cannot be sent.  Raises StoreError."""
+        refusal = Refusal(claim, refused.problems, job_id, meta or {})
         await self.store.refuse(refusal, self.clock())
         self.on_step("accepted")
         log.info(

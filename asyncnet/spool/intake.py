@@ -8,11 +8,12 @@ A job's way, and what repeats a step that a crash cut off:
   folders flushed, composed           the same
   accepted by the store               nothing: from here on the row is the truth
 
-The rename is flushed before the row is committed.  Otherwise a power cut could leave the row
-and bring the file back into pickup/, where it would be claimed as a second mail.
+How files are noticed stands in noticing.py, what becomes of a claim in bringing.py, and what a
+crash left in left_behind.py.
 """
 
 import asyncio
+import errno
 import os
 import secrets
 import shutil
@@ -23,31 +24,22 @@ from pathlib import Path
 import structlog
 
 from asyncnet.config import AccountSettings, QueueSettings, SpoolSettings
-from asyncnet.mailqueue.store import Claim, Store, StoreBroken, StoreError
+from asyncnet.mailqueue.store import Claim, Store
 from asyncnet.spool.assemble import Rules
-from asyncnet.spool.companions import (
-    claim_companions,
-    companions_alone,
-    may_follow,
-    repair,
-    return_companions,
-)
-from asyncnet.spool.errors import SpoolBroken
+from asyncnet.spool.bringing import Bringing
+from asyncnet.spool.companions import claim_companions, may_follow, repair, return_companions
 from asyncnet.spool.files import LOCAL_FAULTS, AllowedFolders, identity
 from asyncnet.spool.flush import GroupFlush
 from asyncnet.spool.folder import SpoolFolder
-from asyncnet.spool.folder_events import follow_events
-from asyncnet.spool.handover import HandOver, TooEarly
+from asyncnet.spool.handover import HandOver
+from asyncnet.spool.left_behind import left_behind
+from asyncnet.spool.noticing import Noticing
 from asyncnet.spool.pickup import Pickup
 from asyncnet.spool.queue_id import RANDOM_BITS, QueueIds
 from asyncnet.spool.taking import Taken, take
-from asyncnet.spool.trouble import Trouble, sleep_unless
+from asyncnet.spool.trouble import Trouble
 
 TURN_S = 0.0025  # of job files at a stretch; then the sockets get their turn
-IN_FLIGHT = 256  # jobs between claim and commit: enough for one commit to carry hundreds
-COMPOSED_A_TURN = 32  # by then another TURN_S is over
-SCANS_BETWEEN = 8  # at most, in a scan interval, for files that become ready before it is over
-FOLLOW_AGAIN_S = 10.0  # between attempts to watch a folder that could not be watched
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -55,6 +47,23 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 def free_octets(folder: Path) -> int:
     """What the disk of a folder has left for us.  Raises OSError."""
     return shutil.disk_usage(folder).free
+
+
+class RandomBits:
+    """secrets.randbits() out of a store: a call of the system for a hundred jobs, not for each."""
+
+    OCTETS = 4
+    STORED = 128
+
+    def __init__(self) -> None:
+        self._stored = b""
+
+    def __call__(self, bits: int) -> int:
+        """A random number of up to 32 bits."""
+        if not self._stored:
+            self._stored = secrets.token_bytes(self.OCTETS * self.STORED)
+        octets, self._stored = self._stored[: self.OCTETS], self._stored[self.OCTETS :]
+        return int.from_bytes(octets) >> (8 * self.OCTETS - bits)
 
 
 class Intake:
@@ -74,25 +83,41 @@ class Intake:
         accounts: Mapping[str, AccountSettings],
         *,
         clock: Callable[[], float] = time.time,
-        random_bits: Callable[[int], int] = secrets.randbits,
+        random_bits: Callable[[int], int] | None = None,
         on_step: Callable[[str], None] | None = None,
         events: bool = True,
         free_octets: Callable[[Path], int] = free_octets,
     ) -> None:
-        self.watching = asyncio.Event()  # set while events tell of new files
-        self.begun = asyncio.Event()  # set when they do, or when it is clear that they do not
         self._folder = folder
         self._store = store
-        self._scan_s = spool.scan
         self._min_free_octets = spool.min_free
         self._free_octets = free_octets
         self._grace_s = spool.grace
         self._clock = clock
-        self._random_bits = random_bits
+        self._random_bits = random_bits or RandomBits()
         self._on_step = on_step or (lambda step: None)
         self._events = events
+        self._ids = QueueIds()
+        self._pickup = Pickup(folder.pickup, spool.settle, spool.grace)
+        self._flush = GroupFlush(lambda: folder.flush((folder.queue, folder.pickup)))
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()  # until run() begins
+        self._failure: Exception | None = None
+        self._trouble = Trouble("intake", self._stopping)
+        # Apart from it: jobs that were claimed before still end well meanwhile.
+        self._no_room = Trouble("intake", self._stopping)
+        self._noticing = Noticing(
+            folder.pickup,
+            self._pickup,
+            spool.scan,
+            clock=clock,
+            trouble=self._trouble,
+            stopping=self._stopping,
+            on_fault=self._end,
+        )
         folders = AllowedFolders((folder.pickup, *spool.attachment_roots), spool.max_message)
-        self._hand_over = HandOver(
+        hand_over = HandOver(
             store=store,
             queue=folder.queue,
             rules=Rules(folders, accounts, spool.allow_server, queue),
@@ -101,20 +126,24 @@ class Intake:
             clock=clock,
             on_step=self._on_step,
         )
-        self._ids = QueueIds()
-        self._pickup = Pickup(folder.pickup, spool.settle, spool.grace)
-        self._flush = GroupFlush(lambda: folder.flush((folder.queue, folder.pickup)))
-        self._stopping = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._ended.set()  # until run() begins
-        self._scan_now = asyncio.Event()
-        self._trouble = Trouble("intake", self._stopping)
-        # Apart from it: jobs that were claimed before still end well meanwhile.
-        self._no_room = Trouble("intake", self._stopping)
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._claimed: list[tuple[Claim, Taken | None]] = []  # since the last flush was asked for
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: Exception | None = None
+        self._bringing = Bringing(
+            folder.queue,
+            hand_over,
+            self._flush,
+            trouble=self._trouble,
+            stopping=self._stopping,
+            on_fault=self._end,
+        )
+
+    @property
+    def watching(self) -> asyncio.Event:
+        """Set while events tell of new files."""
+        return self._noticing.watching
+
+    @property
+    def begun(self) -> asyncio.Event:
+        """Set when they do, or when it is clear that they do not."""
+        return self._noticing.begun
 
     async def run(self) -> None:
         """Take jobs until stop().  Raises StoreBroken or SpoolBroken: end the process then.
@@ -123,20 +152,16 @@ class Intake:
         the next start goes on with.
         """
         self._ended.clear()
-        services = [asyncio.create_task(self._scan())]
-        if self._events:
-            services.append(asyncio.create_task(self._follow()))
-        for service in services:
-            service.add_done_callback(self._noticing_ended)
+        services = self._noticing.start(events=self._events)
         try:
             await self._redo()
             await self._work()
-            while self._tasks:
-                await asyncio.wait(self._tasks)
+            await self._bringing.finish()
         finally:
-            for task in (*services, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*services, *self._tasks, return_exceptions=True)
+            for service in services:
+                service.cancel()
+            await self._bringing.cut_off()
+            await asyncio.gather(*services, return_exceptions=True)
             self._ended.set()
         if self._failure is not None:
             raise self._failure
@@ -151,63 +176,20 @@ class Intake:
         self._stopping.set()
         self._pickup.bell.set()
 
-    # Noticing.
-
-    def _noticing_ended(self, service: asyncio.Task[None]) -> None:
-        if not service.cancelled() and isinstance(fault := service.exception(), Exception):
-            self._end(fault)  # a fault of ours; without it new jobs would silently be left
-
-    async def _follow(self) -> None:
-        """Let events tell of files; where there are none, try again now and then."""
-        said = None
-        while True:
-            why = await follow_events(self._folder.pickup, self._pickup.notice, self._missed)
-            self._pickup.followed = False
-            self.watching.clear()
-            self.begun.set()
-            if why != said:
-                log.warning("no folder events; the folder is scanned", reason=why)
-                said = why
-            await asyncio.sleep(FOLLOW_AGAIN_S)
-
-    def _missed(self) -> None:
-        self._pickup.followed = True
-        self.watching.set()
-        self.begun.set()
-        self._scan_now.set()
-
-    async def _scan(self) -> None:
-        """Look through the folder at once, then every scan seconds or when events were lost."""
-        while not self._stopping.is_set():
-            self._scan_now.clear()
-            try:
-                found = await asyncio.to_thread(self._pickup.look)
-            except OSError as error:
-                await self._trouble.wait(f"{self._folder.pickup}: {error.strerror}")
-                continue
-            following = self._pickup.compare(found, self._clock())
-            wait_s = min(following - self._clock(), self._scan_s)
-            await sleep_unless(self._scan_now, max(wait_s, self._scan_s / SCANS_BETWEEN))
-
-    # Taking.
-
     async def _redo(self) -> None:
         """Go on with files that were claimed and never became a row."""
-        claims = self._folder.claimed()
-        alone = {companion.queue_id for companion in companions_alone(self._folder)}
-        known = await self._store.known([*(claim.queue_id for claim in claims), *alone])
-        claims += await self._repair(known)
-        for claim in claims:
-            if claim.queue_id not in known and not self._stopping.is_set():
+        for claim in await self._left_behind():
+            if not self._stopping.is_set():
                 log.info("claimed before, taken again", queue_id=claim.queue_id, name=claim.name)
-                await self._acquire()
-                self._claimed.append((claim, None))
-        self._hand_on()
+                await self._bringing.acquire()
+                self._bringing.add(claim, None)
+        self._bringing.go_on()
 
-    async def _repair(self, known: frozenset[str]) -> list[Claim]:
+    async def _left_behind(self) -> list[Claim]:
         while not self._stopping.is_set():
             try:
-                return repair(self._folder, known)
+                left = await left_behind(self._folder, self._store.known)
+                return left.claims + repair(self._folder, left.companions)
             except OSError as error:
                 await self._trouble.wait(error.strerror or str(error))
         return []
@@ -219,7 +201,7 @@ class Intake:
             while self._pickup.ready and not self._stopping.is_set():
                 if await self._room():
                     await self._turn(time.perf_counter() + TURN_S)
-                    self._hand_on()
+                    self._bringing.go_on()
                     await asyncio.sleep(0)
 
     async def _turn(self, until_s: float) -> None:
@@ -230,7 +212,7 @@ class Intake:
                 await self._take(name)
             except OSError as error:
                 self._pickup.notice(name)
-                self._hand_on()
+                self._bringing.go_on()
                 await self._trouble.wait(error.strerror or str(error))
             if time.perf_counter() >= until_s:
                 return
@@ -267,9 +249,9 @@ class Intake:
         if taken.may_be_under_way and self._pickup.may_wait(name, taken.status, now):
             return
         if follows and self._pickup.may_settle(name, taken.status, now):
-            self._scan_now.set()
+            self._noticing.scan_soon()
             return
-        await self._acquire()
+        await self._bringing.acquire()
         claim = None
         try:
             queue_id = self._ids.next(now, self._random_bits(RANDOM_BITS))
@@ -277,7 +259,9 @@ class Intake:
                 claim = self._folder.claim(name, queue_id)
             else:
                 claim, alone = await self._claim(name, queue_id)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self._folder.queue.is_dir():
+                raise OSError(errno.ENOENT, f"{self._folder.queue} is gone") from error
             return
         except OSError as error:
             if error.errno in LOCAL_FAULTS:
@@ -287,11 +271,11 @@ class Intake:
             return
         finally:
             if claim is None:
-                self._slots.release()
+                self._bringing.release()
         self._on_step("claimed")
         self._pickup.forget(name)
         known = taken if alone and self._is_unchanged(claim, taken) else None
-        self._claimed.append((claim, known))
+        self._bringing.add(claim, known)
 
     async def _claim(self, name: str, queue_id: str) -> tuple[Claim, bool]:
         """The claim, and whether no other file went along.  Raises OSError or SpoolBroken."""
@@ -312,79 +296,3 @@ class Intake:
         except OSError:
             return False
         return identity(status) == identity(taken.status)
-
-    # Handing over.
-
-    async def _acquire(self) -> None:
-        """Wait for a slot, which the task of _start() gives back."""
-        if self._slots.locked():
-            self._hand_on()  # it may be these that we wait for
-        await self._slots.acquire()
-
-    def _hand_on(self) -> None:
-        """Go on with what was claimed: one flush for all of it."""
-        if self._claimed:
-            batch, self._claimed = self._claimed, []
-            self._keep(asyncio.create_task(self._bring_all(batch)))
-
-    async def _bring_all(self, batch: list[tuple[Claim, Taken | None]]) -> None:
-        """Hand claimed jobs over, each in a task of its own, which gives its slot back."""
-        flushed = True
-        try:
-            await self._flush.wait()
-        except (OSError, SpoolBroken):
-            flushed = False  # each meets it again, and deals with it
-        for number, (claim, taken) in enumerate(batch, 1):
-            task = asyncio.create_task(self._bring(claim, taken, flushed=flushed))
-            self._keep(task)
-            task.add_done_callback(self._brought)
-            if number % COMPOSED_A_TURN == 0:
-                await asyncio.sleep(0)
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _brought(self, task: asyncio.Task[None]) -> None:
-        self._slots.release()
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            # A fault of ours.  The other jobs go on; this one is redone at the next start.
-            log.error("a claimed job was not handed over", exc_info=fault)
-
-    async def _bring(self, claim: Claim, taken: Taken | None, *, flushed: bool) -> None:
-        """Bring a claimed job into the store, however often that must be tried.
-
-        flushed: its claim is on the disk.
-        """
-        while True:
-            try:
-                if not flushed:
-                    await self._flush.wait()
-                    flushed = True
-                if taken is None:
-                    taken = await take(self._folder.queue, claim.job_file)
-                if taken is not None:
-                    await self._hand_over.bring(claim, taken)
-                self._trouble.over()
-                return
-            except TooEarly as early:
-                await self._pause(early.wait_s)
-            except (StoreBroken, SpoolBroken) as error:
-                self._end(error)
-            except FileNotFoundError:
-                log.warning("a claimed job was removed by somebody", job_file=claim.job_file)
-                return
-            except StoreError as error:
-                await self._trouble.wait(str(error))
-            except OSError as error:
-                await self._trouble.wait(error.strerror or str(error))
-            if self._stopping.is_set():
-                return  # the file lies in queue/ and is taken again at the next start
-
-    async def _pause(self, wait_s: float) -> None:
-        """Wait without keeping other jobs from going on."""
-        self._slots.release()
-        try:
-            await sleep_unless(self._stopping, wait_s)
-        finally:
-            await self._slots.acquire()

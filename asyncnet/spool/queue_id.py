@@ -10,7 +10,8 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 TIME_CHARACTERS = 10  # 50 bits of milliseconds last until the year 37,648
 RANDOM_CHARACTERS = 6
 RANDOM_BITS = 5 * RANDOM_CHARACTERS
-QUEUE_ID = re.compile(f"[{ALPHABET}]{{{TIME_CHARACTERS + RANDOM_CHARACTERS}}}")
+LENGTH = TIME_CHARACTERS + RANDOM_CHARACTERS
+QUEUE_ID = re.compile(f"[{ALPHABET}]{{{LENGTH}}}")
 
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
@@ -42,5 +43,5 @@ def claimed_at(queue_id: str) -> float:
 
 def _encode(number: int) -> str:
     # A pair at a time: every job gets one.
-    top = 5 * (TIME_CHARACTERS + RANDOM_CHARACTERS - 2)
+    top = 5 * (LENGTH - 2)
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(top, -1, -10)])

@@ -159,7 +159,7 @@ class Reporter:
         """Put away results that nobody uses: those that a crash left in queue/, nothing finished
         being unreported now, and those that lie in pickup/ without a job.
         """
-        for companion in await asyncio.to_thread(list, companions_alone(self._folder)):
+        for companion in await asyncio.to_thread(companions_alone, self._folder):
             records = await self._store.find(companion.queue_id)
             if companion.ending == RESULT_ENDING and any(it.finished_at for it in records):
                 path = self._folder.queue / companion.file

@@ -10,7 +10,7 @@ from asyncnet.mail.problem import Problem
 from asyncnet.spool.document import MAX_DOCUMENT_OCTETS
 from asyncnet.spool.earlier import MAX_RESULT_OCTETS, Earlier, read_earlier
 from asyncnet.spool.errors import JobRefused
-from asyncnet.spool.files import LOCAL_FAULTS
+from asyncnet.spool.files import DISK_FAILS, LOCAL_FAULTS
 from asyncnet.spool.folder import (
     ENVELOPE_ENDING,
     NO_FILE,
@@ -30,12 +30,14 @@ class Taken:
     """A job file that was read: the job, or why it is none, and the file's status then.
 
     Of a ready message it is the orders beside it, the message itself being read later.
-    earlier is the attempt whose result lies beside it.
+    earlier is the attempt whose result lies beside it.  fault: it could not be read, and perhaps
+    the disk is to blame.
     """
 
     outcome: Job | Orders | JobRefused
     status: os.stat_result
     earlier: Earlier | None = None
+    fault: OSError | None = None
 
     @property
     def may_be_under_way(self) -> bool:
@@ -126,7 +128,8 @@ def _unreadable(path: Path, error: OSError) -> Taken | None:
         return Taken(_refused("is no regular file"), status)
     # Its rights may be about to be set, so it gets the time of an unfinished one.
     problem = Problem("", f"cannot be read: {error.strerror}")
-    return Taken(JobRefused((problem,), unfinished=True), status)
+    fault = error if error.errno == DISK_FAILS else None
+    return Taken(JobRefused((problem,), unfinished=True), status, fault=fault)
 
 
 def _refused(problem: str, suggestion: str | None = None) -> JobRefused:

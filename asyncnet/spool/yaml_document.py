@@ -34,6 +34,9 @@ from asyncnet.spool.yaml_mistakes import syntax_problem
 # libyaml takes NEL, LS and PS for line ends, so the positions told would not be the editor's.
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
+# The same of ASCII, which most jobs are: octets are deleted in a fifth of the time of a search.
+_FORBIDDEN_ASCII = bytes({*range(32), 127} - {*b"\t\n\r"})
+
 # libyaml compares every %TAG with all before it: 100,000 of them take it seven seconds.
 _MAX_TAG_DIRECTIVES = 16
 
@@ -46,7 +49,7 @@ _GLUED_KEY = re.compile(r"\s*([A-Za-z_-]{1,20}):\S")
 def read_yaml(octets: bytes) -> Document:
     """The mapping that a YAML job is.  Raises JobRefused where there is none."""
     text = decode(octets)
-    forbidden = _FORBIDDEN.search(text)
+    forbidden = None if _is_plain(text) else _FORBIDDEN.search(text)
     if forbidden:
         code = ord(forbidden[0])
         refuse(
@@ -58,6 +61,11 @@ def read_yaml(octets: bytes) -> Document:
     if text.count("\n%TAG") + text.count("\r%TAG") > _MAX_TAG_DIRECTIVES:
         refuse("%TAG: tags are not used in jobs", "leave these lines out")
     return read_simple(text) or read_with_libyaml(text)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is ASCII without anything forbidden."""
+    return text.isascii() and len(text.encode().translate(None, _FORBIDDEN_ASCII)) == len(text)
 
 
 def read_with_libyaml(text: str) -> Document:

@@ -29,14 +29,19 @@ def why_not() -> str | None:
     return None
 
 
-async def measure_drain(port: int, arrived: Callable[[int], Awaitable[None]], count: int) -> float:
-    """Seconds for count messages to a sink; arrived waits until it has so many more."""
+async def measure_drain(
+    port: int,
+    arrived: Callable[[int], Awaitable[None]],
+    count: int,
+    octets: int = CONTENT_OCTETS,
+) -> float:
+    """Seconds for count messages of octets each to a sink; arrived waits until it has them."""
     settings = f"""\
 relay_transport = smtp:[{HOST}]:{port}
 smtpd_client_restrictions = check_client_access static:HOLD
 """
     async with postfix(extra=settings) as peer:
-        await _submit(peer, count)
+        await _submit(peer, count, octets)
         start_s = time.perf_counter()
         await _run(peer, "postsuper", "-H", "ALL")
         # "Scan what is deferred, whatever its time and its transport": as postqueue -f says it,
@@ -46,8 +51,8 @@ smtpd_client_restrictions = check_client_access static:HOLD
         return time.perf_counter() - start_s
 
 
-async def _submit(peer: Peer, count: int) -> None:
-    words = ("-s", str(SUBMITTERS), "-m", str(count), "-l", str(CONTENT_OCTETS))
+async def _submit(peer: Peer, count: int, octets: int) -> None:
+    words = ("-s", str(SUBMITTERS), "-m", str(count), "-l", str(octets))
     addresses = ("-f", "bench@example.org", "-t", "reader@example.org")
     await _run(peer, "smtp-source", *words, *addresses, f"{HOST}:{peer.port}")
 

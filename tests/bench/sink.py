@@ -34,16 +34,21 @@ def binary() -> Path:
     made = BUILD / "bench-sink"
     if made.exists() and made.stat().st_mtime > SOURCE.stat().st_mtime:
         return made
-    compiler = next((path for name in COMPILERS if (path := shutil.which(name))), None)
-    if compiler is None:
-        raise NoCompiler(f"no C compiler found (tried {', '.join(COMPILERS)}): install gcc")
     BUILD.mkdir(exist_ok=True)
     # Made aside and renamed: two test processes may come at the same time.
     with tempfile.TemporaryDirectory(dir=BUILD) as aside:
         new = Path(aside) / made.name
-        subprocess.run([compiler, *FLAGS, "-o", str(new), str(SOURCE)], check=True)
+        subprocess.run([compiler(), *FLAGS, "-o", str(new), str(SOURCE)], check=True)
         new.rename(made)
     return made
+
+
+def compiler() -> str:
+    """The C compiler's path.  Raises NoCompiler."""
+    found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
+    if found is None:
+        raise NoCompiler(f"no C compiler found (tried {', '.join(COMPILERS)}): install gcc")
+    return found
 
 
 def command(extensions: Sequence[str], delay_ms: float, *options: str) -> list[str]:

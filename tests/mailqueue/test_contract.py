@@ -331,7 +331,8 @@ async def test_a_lease_that_its_caller_no_longer_waits_for_is_given_back(store: 
     store.ready.clear()
     again = await store.lease(NOW, 10)
     if not again:
-        await store.ready.wait()
+        async with asyncio.timeout(10):
+            await store.ready.wait()
         again = await store.lease(NOW, 10)
     assert [(it.queue_id, it.attempts) for it in again] == [("Q1", 0)]
 

@@ -14,7 +14,7 @@ from asyncnet.mailqueue import postgres_link
 from asyncnet.mailqueue.opening import make_store, open_reader
 from asyncnet.mailqueue.owner import NAME_FILE, owner_of
 from asyncnet.mailqueue.postgres import PostgresStore
-from asyncnet.mailqueue.postgres_access import Access
+from asyncnet.mailqueue.postgres_access import Access, Connection
 from asyncnet.mailqueue.postgres_link import QUERIES, Link
 from asyncnet.mailqueue.postgres_reader import MIGRATIONS, PostgresReader
 from asyncnet.mailqueue.store import (
@@ -320,3 +320,27 @@ async def test_a_link_that_is_cancelled_begins_anew(postgres_server: PostgresSer
     ((one,),) = await link.repeat(lambda it: it.fetch("SELECT 1"))
     assert one == 1
     await link.close()
+
+
+async def test_a_line_that_is_lost_while_it_is_written_to_is_opened_again(
+    postgres_server: PostgresServer,
+) -> None:
+    """uvloop, unlike asyncio's own loop, raises RuntimeError then."""
+    link = Link(Access(postgres_server.url()))
+    lost: list[Connection] = []
+
+    async def work(connection: Connection) -> str:
+        if not lost:
+            lost.append(connection)
+            connection.terminate()
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        return "done"
+
+    assert await link.transact(work) == "done"
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        await link.repeat(mistaken)
+    await link.close()
+
+
+async def mistaken(connection: Connection) -> None:
+    raise RuntimeError("a mistake of ours")

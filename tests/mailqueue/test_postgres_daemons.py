@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 
 from asyncnet.config import ConfigError, Endpoint, load
 from asyncnet.lab.sink import Sink
+from tests.support.cutting_proxy import CuttingProxy
 from tests.support.daemon import SERVE, DaemonProcess, config_text, start
 from tests.support.postgres import PostgresServer
+from tests.support.smtp_server import ScriptedServer, Slow
 
 SECRET = "7h3-p4ssw0rd"
 JOB = "from: ada@example.org\nto: grace@example.com\nsubject: hello\ntext: hello\n"
@@ -35,18 +38,20 @@ class Machines:
     def __init__(self, url: str, sink: Sink, folder: Path, stack: AsyncExitStack) -> None:
         self.url = url
         self._sink = sink
-        self._folder = folder
+        self.folder = folder
         self._stack = stack
 
-    async def start(self, name: str, *parts: str, spool: str | None = None) -> DaemonProcess:
+    async def start(
+        self, name: str, *parts: str, spool: str | None = None, server_port: int | None = None
+    ) -> DaemonProcess:
         """A daemon that is ready, with the parts given, or all."""
-        folder = self._folder / (spool or name)
+        folder = self.folder / (spool or name)
         folder.mkdir(exist_ok=True)
         only = [word for part in parts for word in ("--only", part)]
         queue = f'[queue]\nurl = "{self.url}"\n'
         daemon = await start(
             folder,
-            config_text(folder, self._sink.endpoints[0].port, queue),
+            config_text(folder, server_port or self._sink.endpoints[0].port, queue),
             argv=(*SERVE, *only),
             environment={"PGPASSWORD": SECRET},
         )
@@ -58,8 +63,8 @@ class Machines:
         """Exit code and output of a command with that daemon's settings."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "asyncnet", *words, "--config", str(self._folder / name / "asyncnet.toml")),
-            cwd=self._folder,
+            *("-m", "asyncnet", *words, "--config", str(self.folder / name / "asyncnet.toml")),
+            cwd=self.folder,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -71,6 +76,15 @@ class Machines:
         if daemon.process.returncode is None:
             assert await daemon.terminate() == 0, daemon.errors
         assert SECRET not in json.dumps(daemon.log) + "".join(daemon.errors)
+
+
+async def page(daemon: DaemonProcess) -> bytes:
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(*daemon.http)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
 
 
 @pytest.fixture
@@ -114,6 +128,23 @@ async def test_daemons_of_one_spool_share_the_work_by_parts(machines: Machines, 
     assert sink.stored == 1
 
 
+async def test_the_pages_alone_need_neither_spool_nor_database(tmp_path: Path) -> None:
+    queue = '[queue]\nurl = "postgresql://127.0.0.1:1/queue"\n'
+    daemon = await start(tmp_path, config_text(tmp_path, 1, queue), argv=(*SERVE, "--only", "web"))
+    assert await daemon.wait_ready(), daemon.errors
+    assert (await page(daemon)).startswith(b"HTTP/1.1 200")
+    assert not daemon.spool.exists()
+    assert await daemon.terminate() == 0
+
+
+async def test_two_that_take_jobs_in_from_one_spool_are_one_too_many(machines: Machines) -> None:
+    await machines.start("first", "intake", spool="here")
+    config = (machines.folder / "here" / "asyncnet.toml").read_text()
+    second = await start(machines.folder / "here", config)
+    assert await second.wait() == 69
+    await machines.start("third", "delivery", spool="here")  # which has nothing to do with it
+
+
 async def test_a_machine_that_is_gone_for_a_while_files_its_results_later(
     machines: Machines, sink: Sink
 ) -> None:
@@ -147,6 +178,37 @@ async def test_a_database_that_is_away_for_a_while_costs_no_mail(
         assert (result["status"], result["attempts"]) == ("sent", 1)
     assert (await here.result("bad", 40.0))["status"] == "invalid"
     assert sink.stored == 3
+
+
+async def test_a_database_that_is_away_is_told_once_and_what_there_is_goes_on(
+    machines: Machines, postgres_server: PostgresServer
+) -> None:
+    """However much mail is in hand, and however often it is tried again."""
+    url, port = machines.url, postgres_server.port
+    slow = ScriptedServer({"content": Slow(0.05)})
+    async with CuttingProxy(port).running() as proxy, slow as server:
+        machines.url = url.replace(str(port), str(proxy.port))
+        here = await machines.start("here", server_port=server.port)
+        names = [f"job-{number}" for number in range(60)]
+        for name in names:
+            here.drop(f"{name}.yaml", JOB)
+        assert await here.said("attempt")
+        proxy.die()
+        assert await here.said("the store cannot be used now")
+        assert (await page(here)).startswith(b"HTTP/1.1 200")
+        for words in (("queue", "list"), ("queue", "hold", "job-1")):
+            code, told = await machines.command("here", *words)
+            assert code in (69, 75)
+            assert "the database cannot be reached now" in told
+        proxy.revive()
+        assert await here.said("the store can be used again")
+        results = [await here.result(name, 30.0) for name in names]
+        assert {(it["status"], it["attempts"]) for it in results} == {("sent", 1)}
+        assert sum(it.taken for it in server.heard.deliveries) == len(names)
+        told_of = Counter(it["event"] for it in here.log)
+        assert told_of["the store cannot be used now"] == 1
+        assert told_of["reporter waits"] <= 1
+        assert not told_of["account waits"]  # no server is to blame
 
 
 async def test_a_database_that_is_away_at_the_start_is_no_fault_of_the_settings(

@@ -7,8 +7,6 @@ import signal
 import time
 from collections import Counter
 
-import pytest
-
 from asyncnet.mail.verdict import JobStatus
 from tests.mailqueue.engines import PostgresEngine
 from tests.mailqueue.messages import LARGE, SMALL, message
@@ -17,6 +15,7 @@ from tests.mailqueue.test_postgres_machines import Machine, machine
 MESSAGES = 400
 TERM_S = 0.8
 STORM_S = 6.0
+SEED = 1
 
 
 async def toil(name: str, url: str, sent: Counter[str], now_running: dict[str, Machine]) -> None:
@@ -56,9 +55,8 @@ async def storm(postgres: PostgresEngine, now_running: dict[str, Machine], seed:
                     victim.signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 async def test_nothing_is_lost_and_only_what_is_in_doubt_is_sent_again(
-    postgres: PostgresEngine, seed: int
+    postgres: PostgresEngine,
 ) -> None:
     store = await postgres.another("here", time.time(), term_s=TERM_S)
     assert postgres.url is not None
@@ -71,7 +69,7 @@ async def test_nothing_is_lost_and_only_what_is_in_doubt_is_sent_again(
     now_running: dict[str, Machine] = {}
     async with asyncio.timeout(50):
         await asyncio.gather(
-            storm(postgres, now_running, seed),
+            storm(postgres, now_running, SEED),
             *(toil(name, postgres.url, sent, now_running) for name in ("one", "two", "three")),
         )
     records = await store.records(states=JobStatus, limit=MESSAGES + 1)

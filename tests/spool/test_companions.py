@@ -10,7 +10,13 @@ import pytest
 from asyncnet.config import QueueSettings
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.spool import taking
-from asyncnet.spool.companions import claim_companions, may_follow, repair, return_companions
+from asyncnet.spool.companions import (
+    claim_companions,
+    companions_alone,
+    may_follow,
+    repair,
+    return_companions,
+)
 from asyncnet.spool.folder import JobFile, SpoolFolder, claim_of, read_job_file, split_name
 from asyncnet.spool.intake import Intake
 from asyncnet.spool.queue_id import QueueIds
@@ -31,7 +37,6 @@ from tests.support.scarcity import no_more_descriptors
 MAIL = "From: a@example.org\nTo: header@example.org\n\nx\n"
 ORDERS = "to: real@example.org\n"
 NOBODY_YET = '{"schema": 1, "queue_id": "Q", "recipients": []}'
-NONE: frozenset[str] = frozenset()
 
 
 def new_id() -> str:
@@ -63,12 +68,12 @@ def test_a_claim_cut_off_is_finished_with_the_same_id(folder: SpoolFolder) -> No
     drop(folder, "mail.envelope.yaml", ORDERS)
     queue_id = new_id()
     assert claim_companions(folder, "mail.eml", queue_id)
-    (claim,) = repair(folder, NONE)
+    (claim,) = repair(folder, companions_alone(folder))
     assert claim.queue_id == queue_id
     assert files(folder) == {
         "queue": [f"{queue_id}.mail.eml", f"{queue_id}.mail.envelope.yaml"],
     }
-    assert repair(folder, NONE) == []
+    assert repair(folder, companions_alone(folder)) == []
 
 
 def test_a_name_that_cannot_be_shown_keeps_its_envelope(folder: SpoolFolder) -> None:
@@ -76,7 +81,7 @@ def test_a_name_that_cannot_be_shown_keeps_its_envelope(folder: SpoolFolder) -> 
     (folder.pickup / os.fsdecode(b"caf\xe9.envelope.yaml")).write_text(ORDERS)
     drop(folder, "other.eml", MAIL)
     assert claim_companions(folder, os.fsdecode(b"caf\xe9.eml"), new_id())
-    (claim,) = repair(folder, NONE)
+    (claim,) = repair(folder, companions_alone(folder))
     assert claim.name == "caf\ufffd"
     assert files(folder)["pickup"] == ["other.eml"]
 
@@ -92,7 +97,7 @@ def test_where_the_job_is_gone_its_companions_come_back(folder: SpoolFolder) -> 
     drop(folder, "mail.eml", MAIL)
     drop(folder, "mail.envelope.yaml", "to: other@example.org\n")
     drop(folder, "mail.result.json", "{}")
-    assert repair(folder, NONE) == []
+    assert repair(folder, companions_alone(folder)) == []
     assert files(folder) == {
         "pickup": [
             "mail.eml",
@@ -113,21 +118,13 @@ def test_a_claim_that_fails_is_undone(folder: SpoolFolder) -> None:
     assert files(folder) == {"pickup": ["mail.envelope.yaml"]}
 
 
-def test_what_belongs_to_a_job_of_the_store_is_left(folder: SpoolFolder) -> None:
-    drop(folder, "mail.result.json", "{}")
-    queue_id = new_id()
-    claim_companions(folder, "mail.yaml", queue_id)
-    assert repair(folder, frozenset({queue_id})) == []
-    assert files(folder) == {"queue": [f"{queue_id}.mail.result.json"]}
-
-
 def test_all_that_was_claimed_for_a_job_stays_with_it(folder: SpoolFolder) -> None:
     drop(folder, "mail.eml", MAIL)
     drop(folder, "mail.envelope.yaml", ORDERS)
     drop(folder, "mail.result.json", "{}")
     queue_id = new_id()
     claim_companions(folder, "mail.eml", queue_id)
-    (claim,) = repair(folder, NONE)
+    (claim,) = repair(folder, companions_alone(folder))
     assert files(folder) == {
         "queue": [
             claim.job_file,
@@ -144,7 +141,7 @@ def test_one_job_is_the_answer_to_one_claim_alone(folder: SpoolFolder) -> None:
         drop(folder, "mail.envelope.yaml", ORDERS)
         claim_companions(folder, "mail.eml", queue_id)
     drop(folder, "mail.eml", MAIL)
-    assert [claim.queue_id for claim in repair(folder, NONE)] == [first]
+    assert [claim.queue_id for claim in repair(folder, companions_alone(folder))] == [first]
     assert files(folder)["pickup"] == ["mail.envelope.yaml"]
 
 

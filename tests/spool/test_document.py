@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncnet.spool import yaml_document
 from asyncnet.spool.document import (
     MAX_DOCUMENT_OCTETS,
     Document,
@@ -124,3 +125,9 @@ def test_yaml_reads_what_yaml_writes(tree: dict[str, object]) -> None:
     document = read_yaml(written.replace("\ufeff", "\\ufeff").encode())
     assert document.problems == []
     assert plain(document.root) == tree
+
+
+def test_of_ascii_the_same_characters_are_forbidden_as_of_all_text() -> None:
+    """They are looked for in two ways, by whether the text is ASCII."""
+    forbidden = {code for code in range(128) if yaml_document._FORBIDDEN.search(chr(code))}
+    assert forbidden == {*yaml_document._FORBIDDEN_ASCII}

@@ -62,7 +62,7 @@ async def test_a_failed_flush_that_nobody_waits_for_any_more_is_no_loose_end() -
 
 
 async def test_a_failed_flush_is_told_to_all_who_waited_for_it_only() -> None:
-    faults: list[Exception] = [SpoolBroken("flush failed")]
+    faults: list[Exception] = [OSError("no descriptors")]
 
     def flush() -> None:
         if faults:
@@ -70,8 +70,31 @@ async def test_a_failed_flush_is_told_to_all_who_waited_for_it_only() -> None:
 
     group = GroupFlush(flush)
     outcomes = await asyncio.gather(*(group.wait() for _ in range(3)), return_exceptions=True)
-    assert [str(outcome) for outcome in outcomes] == ["flush failed"] * 3
+    assert [str(outcome) for outcome in outcomes] == ["no descriptors"] * 3
     await group.wait()
+
+
+async def test_after_a_failed_flush_there_is_no_good_one() -> None:
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    faults: list[Exception] = [SpoolBroken("flush failed")]
+
+    def flush() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(10)
+        if faults:
+            raise faults.pop()
+
+    group = GroupFlush(flush)
+    first = asyncio.create_task(group.wait())
+    await begun.wait()
+    second = asyncio.create_task(group.wait())  # for the flush after that one
+    await asyncio.sleep(0)
+    go_on.set()
+    for outcome in await asyncio.gather(first, second, return_exceptions=True):
+        assert isinstance(outcome, SpoolBroken)
+    with pytest.raises(SpoolBroken, match="flush failed"):
+        await group.wait()
 
 
 async def test_one_who_is_cancelled_leaves_the_flush_to_the_others() -> None:

@@ -22,7 +22,7 @@ from asyncnet.mailqueue.store import (
     StoreBroken,
     StoreError,
 )
-from asyncnet.spool import handover, intake
+from asyncnet.spool import bringing, handover, intake, noticing
 from asyncnet.spool.assemble import Assembled, assemble
 from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.intake import Intake
@@ -95,7 +95,7 @@ async def test_when_events_were_lost_the_folder_is_looked_through(
         await asyncio.Event().wait()
         return ""
 
-    monkeypatch.setattr(intake, "follow_events", losing)
+    monkeypatch.setattr(noticing, "follow_events", losing)
     drop(folder, "first.yaml")
     os.utime(folder.pickup / "first.yaml", (1, 1))
     async with running(folder, store, scan=60.0, settle=60.0) as steps:
@@ -110,7 +110,7 @@ async def test_a_fault_of_ours_in_watching_ends_the_service(
     async def faulty(*given: object) -> str:
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr(intake, "follow_events", faulty)
+    monkeypatch.setattr(noticing, "follow_events", faulty)
     service = Intake(folder, store, spool_settings(folder), QueueSettings(), ACCOUNTS)
     with pytest.raises(ZeroDivisionError, match="a fault of ours"):
         await service.run()
@@ -579,7 +579,7 @@ class Sticky(SpoolFolder):
 async def test_a_job_that_cannot_be_moved_is_left_for_a_while_and_stops_nobody(
     folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "IN_FLIGHT", 1)
+    monkeypatch.setattr(bringing, "IN_FLIGHT", 1)
     sticky = Sticky(folder.root)
     drop(folder, "stuck.result.json", "{}")
     async with running(sticky, store, events=False) as steps:

@@ -50,6 +50,16 @@ async def test_of_a_link_or_a_second_name_nothing_is_told(
         assert taken.may_be_under_way is under_way
 
 
+async def test_a_good_job_under_a_second_name_is_refused_all_the_same(
+    folder: SpoolFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").write_text(JOB)
+    os.link(tmp_path / "elsewhere", folder.pickup / "a.yaml")
+    taken = await take(folder.pickup, "a.yaml")
+    assert taken is not None
+    assert str(taken.outcome) == "the file has more than one name (hard links)"
+
+
 async def test_an_empty_message_may_be_under_way(folder: SpoolFolder) -> None:
     drop(folder, "a.eml", "")
     taken = await take(folder.pickup, "a.eml")

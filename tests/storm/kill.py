@@ -43,16 +43,22 @@ MISDEEDS: tuple[Deed, ...] = (
 LONGEST_LIFE_S = 0.6
 PATIENCE_S = 300.0
 
+Copies = Counter[tuple[str, str]]  # by Message-ID field and recipient
 
-def deeds(chance: random.Random, count: int, share: float) -> list[Deed | None]:
+
+def deeds(chance: random.Random, count: int, share: float, usual: Deed | None) -> list[Deed | None]:
     """A script for count turns of a verb, in which about share of them go wrong."""
-    turns = (chance.choice(MISDEEDS) if chance.random() < share else None for _ in range(count))
+    turns = (chance.choice(MISDEEDS) if chance.random() < share else usual for _ in range(count))
     return [*turns, None]
 
 
-def server(chance: random.Random, jobs: int) -> ScriptedServer:
+def server(chance: random.Random, jobs: int, at_the_end: Deed | None = None) -> ScriptedServer:
+    """A server that misbehaves; at_the_end is what it does at the end of most contents."""
     verbs = {"BDAT": 0.05, "content": 0.05, "MAIL": 0.01, "RCPT": 0.01}
-    script = {verb: deeds(chance, 3 * jobs, share) for verb, share in verbs.items()}
+    script = {
+        verb: deeds(chance, 3 * jobs, share, at_the_end if share > 0.01 else None)
+        for verb, share in verbs.items()
+    }
     return ScriptedServer(script, capabilities=(*CAPABILITIES, "CHUNKING"))
 
 
@@ -63,6 +69,40 @@ def results(spool: Path) -> dict[str, dict[str, Any]]:
         for path in (spool / folder).glob("*.result.json"):
             found[path.name.removesuffix(".result.json")] = json.loads(path.read_text())
     return found
+
+
+def copies(deliveries: Iterable[Delivery]) -> Copies:
+    """How often each message was taken for each recipient."""
+    return Counter(
+        (line.decode(), recipient)
+        for it in deliveries
+        for line in it.content.split(b"\r\n")
+        if it.taken and line.startswith(b"Message-ID:")
+        for recipient in it.recipients
+    )
+
+
+def faults(spool: Path, names: Iterable[str], arrived: Copies) -> list[str]:
+    """What is not as promised with the jobs that were dropped into a spool."""
+    found, told = results(spool), []
+    for name in names:
+        result = found.pop(name, None)
+        if result is None or result["status"] != "sent":
+            told.append(f"{name}: {result and result['status']}")
+            continue
+        for it in result["recipients"]:
+            times = arrived[f"Message-ID: {result['message_id']}", it["address"]]
+            if times < 1 or (times > 1 and not it["possible_duplicate"]):
+                told.append(f"{name}: {times} times to {it['address']}, and {it}")
+    told += [f"a result of what was not dropped here: {name}" for name in found]
+    for folder in ("pickup", "queue"):
+        told += [f"left in {folder}/: {path.name}" for path in (spool / folder).iterdir()]
+    return told
+
+
+def marked(found: Iterable[dict[str, Any]]) -> int:
+    """How many results name a possible duplicate."""
+    return sum(any(it["possible_duplicate"] for it in result["recipients"]) for result in found)
 
 
 class Storm:
@@ -101,26 +141,7 @@ class Storm:
 
     def faults(self, deliveries: Iterable[Delivery]) -> list[str]:
         """What is not as promised."""
-        found, told = results(self.spool), []
-        copies = Counter(
-            (line.decode(), recipient)
-            for it in deliveries
-            for line in it.content.split(b"\r\n")
-            if it.taken and line.startswith(b"Message-ID:")
-            for recipient in it.recipients
-        )
-        for name in self.names:
-            result = found.get(name)
-            if result is None or result["status"] != "sent":
-                told.append(f"{name}: {result and result['status']}")
-                continue
-            for it in result["recipients"]:
-                arrived = copies[f"Message-ID: {result['message_id']}", it["address"]]
-                if arrived < 1 or (arrived > 1 and not it["possible_duplicate"]):
-                    told.append(f"{name}: {arrived} times to {it['address']}, and {it}")
-        for folder in ("pickup", "queue"):
-            told += [f"left in {folder}/: {path.name}" for path in (self.spool / folder).iterdir()]
-        return told
+        return faults(self.spool, self.names, copies(deliveries))
 
 
 async def blow(kills: int, jobs: int, seed: int) -> list[str]:
@@ -132,13 +153,10 @@ async def blow(kills: int, jobs: int, seed: int) -> list[str]:
             begun = time.monotonic()
             await storm.run(config_text(storm.folder, peer.port, QUEUE))
             taken = sum(it.taken for it in peer.heard.deliveries)
-            marked = sum(
-                any(it["possible_duplicate"] for it in result["recipients"])
-                for result in results(storm.spool).values()
-            )
+            doubtful = marked(results(storm.spool).values())
             print(
                 f"seed {seed}: {kills} kills, {jobs} jobs, {taken} transactions taken,"
-                f" {marked} jobs marked as possible duplicates, {time.monotonic() - begun:.0f} s"
+                f" {doubtful} jobs marked as possible duplicates, {time.monotonic() - begun:.0f} s"
             )
             return storm.faults(peer.heard.deliveries)
 

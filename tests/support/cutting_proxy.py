@@ -24,6 +24,8 @@ class CuttingProxy:
         self._left = 0
         self._for_good = False
         self._dead = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     def cut_at(self, way: Way, number: int) -> None:
         """Cut every line in place of passing on the number-th chunk that goes that way."""
@@ -51,6 +53,13 @@ class CuttingProxy:
     def revive(self) -> None:
         self._dead = False
 
+    def freeze(self) -> None:
+        """Let nothing through, and cut no line, until thaw(): as a server that hangs."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["CuttingProxy"]:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -59,6 +68,7 @@ class CuttingProxy:
             yield self
         finally:
             server.close()
+            self.thaw()
             self.die()
             if self._talks:
                 await asyncio.wait(set(self._talks))
@@ -99,6 +109,7 @@ class CuttingProxy:
                         self._dead = self._for_good
                         self.cut()
                         return
+                await self._flowing.wait()
                 writer.write(chunk)
                 await writer.drain()
         writer.transport.abort()

@@ -124,11 +124,17 @@ async def start(
     *,
     argv: Sequence[str] = SERVE,
     environment: dict[str, str] | None = None,
+    pass_fds: Collection[int] = (),
+    through: Sequence[str] = (),
 ) -> DaemonProcess:
-    """Write the settings into folder and start the daemon; it may not be ready yet."""
+    """Write the settings into folder and start the daemon; it may not be ready yet.
+
+    through: the command that starts it, with arguments of its own.
+    """
     path = folder / "asyncnet.toml"
     path.write_text(config, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
+        *through,
         sys.executable,
         *argv,
         "--config",
@@ -137,14 +143,21 @@ async def start(
         env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        pass_fds=pass_fds,
     )
     return DaemonProcess(process, folder / "spool")
 
 
 @asynccontextmanager
-async def running(folder: Path, config: str) -> AsyncIterator[DaemonProcess]:
+async def running(
+    folder: Path,
+    config: str,
+    *,
+    environment: dict[str, str] | None = None,
+    through: Sequence[str] = (),
+) -> AsyncIterator[DaemonProcess]:
     """A daemon that is ready; it is stopped at the end, and must stop well."""
-    daemon = await start(folder, config)
+    daemon = await start(folder, config, environment=environment, through=through)
     try:
         assert await daemon.wait_ready(), daemon.errors
         yield daemon

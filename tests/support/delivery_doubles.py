@@ -15,7 +15,9 @@ from asyncnet.mailqueue.store import (
     Acceptance,
     AccountState,
     Backlog,
+    Census,
     Claim,
+    Ended,
     Instructed,
     Lease,
     LeaseLost,
@@ -265,6 +267,12 @@ class MemoryStore:
     async def backlogs(self) -> Mapping[str, Backlog]:
         raise AssertionError("delivery has no business with this part of the store")
 
+    async def census(self) -> Census:
+        raise AssertionError("delivery has no business with this part of the store")
+
+    async def latest(self, limit: int) -> list[Ended]:
+        raise AssertionError("delivery has no business with this part of the store")
+
     async def account_states(self) -> Mapping[str, AccountState]:
         return dict(self.states)
 
@@ -274,6 +282,9 @@ class MemoryStore:
         self.states[state.name] = state
         self.log.append(f"state {state.name} {state.state}")
         self.ready.set()
+
+    async def clock_put_back(self, by_s: float, before: float) -> None:
+        raise AssertionError("delivery has no business with this part of the store")
 
     async def purge(self, before: float) -> int:
         raise AssertionError("delivery has no business with this part of the store")

@@ -17,6 +17,7 @@ from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.carrier import Carrier
 from asyncnet.delivery.exchange import Exchange, Target
 from asyncnet.delivery.pool import Pool
+from asyncnet.delivery.store_trouble import StoreTrouble
 from asyncnet.delivery.wire import Deadlines
 from asyncnet.mail.envelope import Route, TlsMode
 from asyncnet.mail.letter import Octets
@@ -128,7 +129,9 @@ async def deliver(row: Fault, port: int, ca_file: str | None) -> Outcome:
     store = MemoryStore()
     book = AccountBook(store, {"work": settings(row, port, ca_file)}, catalogue())
     pool = Pool(connect, lambda: START)
-    carrier = Carrier(store, pool, book, QueueSettings(jitter=0.0), lambda: START, lambda: 0.5)
+    carrier = Carrier(
+        store, pool, book, QueueSettings(jitter=0.0), lambda: START, lambda: 0.5, StoreTrouble()
+    )
     for number in range(row.messages):
         store.add(str(number), *recipients(row, number)).content = content(row, number)
     lane = await book.lane(Route(account="work"), START)

@@ -61,7 +61,8 @@ def free_port() -> int:
 class PostgresServer:
     """One cluster.  start() and stop() may alternate; the data and the port stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self._settings = {**_SETTINGS, **settings}
         self.folder = Path(tempfile.mkdtemp(prefix="asyncnet-postgres-"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,6 +88,11 @@ class PostgresServer:
         return str(self.folder / "data")
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None
 
@@ -102,6 +108,14 @@ class PostgresServer:
 
     async def execute(self, statement: str, url: str | None = None) -> None:
         await self.fetch(statement, url)
+
+    async def run(self, statements: str, url: str | None = None) -> None:
+        """Several statements, together or not at all."""
+        connection = await asyncpg.connect(url or self.url())
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
 
     async def fetch(self, statement: str, url: str | None = None) -> list[Any]:
         connection = await asyncpg.connect(url or self.url())
@@ -138,7 +152,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Returns when it answers."""
-        settings = [part for it in _SETTINGS.items() for part in ("-c", "=".join(it))]
+        settings = [part for it in self._settings.items() for part in ("-c", "=".join(it))]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -204,8 +218,9 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
+def running_postgres(**settings: str) -> Iterator[PostgresServer]:
+    """settings in place of the tests' own."""
+    server = PostgresServer(**settings)
     try:
         server.start()
         yield server

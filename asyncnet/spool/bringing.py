@@ -1,0 +1,175 @@
+"""Bringing claimed jobs into the store: many at a time, each in a task of its own.
+
+The rename is flushed before the row is committed.  Otherwise a power cut could leave the row
+and bring the file back into pickup/, where it would be claimed as a second mail.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from asyncnet.mail.problem import Problem
+from asyncnet.mailqueue.store import Claim, StoreBroken, StoreError
+from asyncnet.spool.document import shown
+from asyncnet.spool.errors import JobRefused, SpoolBroken
+from asyncnet.spool.files import DISK_FAILS
+from asyncnet.spool.flush import GroupFlush
+from asyncnet.spool.handover import HandOver, TooEarly
+from asyncnet.spool.taking import Taken, take
+from asyncnet.spool.trouble import Trouble, sleep_unless
+
+IN_FLIGHT = 256  # jobs between claim and commit: enough for one commit to carry hundreds
+DISK_TRIES = 30  # at a file on a disk that fails, a second between them
+COMPOSED_A_TURN = 32  # then the sockets get their turn
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Bringing:
+    """Takes claims and hands them over until they are accepted or refused.
+
+    flush puts claims on the disk.  Once stopping is set, what meets trouble is left in queue/
+    for the next start.  on_fault is told of StoreBroken and SpoolBroken: the process must end.
+    """
+
+    def __init__(
+        self,
+        queue: Path,
+        hand_over: HandOver,
+        flush: GroupFlush,
+        *,
+        trouble: Trouble,
+        stopping: asyncio.Event,
+        on_fault: Callable[[Exception], None],
+    ) -> None:
+        self._queue = queue
+        self._hand_over = hand_over
+        self._flush = flush
+        self._trouble = trouble
+        self._stopping = stopping
+        self._on_fault = on_fault
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._claimed: list[tuple[Claim, Taken | None]] = []  # since the last flush was asked for
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def acquire(self) -> None:
+        """Wait for a place; add() uses it, release() gives it back."""
+        if self._slots.locked():
+            self.go_on()  # it may be these that we wait for
+        await self._slots.acquire()
+
+    def release(self) -> None:
+        self._slots.release()
+
+    def add(self, claim: Claim, taken: Taken | None) -> None:
+        """Take a claim over, and the place that was acquired for it; go_on() begins with it.
+
+        taken: the file as it was read, where nothing can have changed since.
+        """
+        self._claimed.append((claim, taken))
+
+    def go_on(self) -> None:
+        """Begin with what was added: one flush for all of it."""
+        if self._claimed:
+            batch, self._claimed = self._claimed, []
+            self._keep(asyncio.create_task(self._bring_all(batch)))
+
+    async def finish(self) -> None:
+        """Return when all that was begun is over."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def cut_off(self) -> None:
+        """Cancel it: every job is in queue/ or in the store then."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _bring_all(self, batch: list[tuple[Claim, Taken | None]]) -> None:
+        """Hand claimed jobs over, each in a task of its own, which gives its place back."""
+        flushed = True
+        try:
+            await self._flush.wait()
+        except (OSError, SpoolBroken):
+            flushed = False  # each meets it again, and deals with it
+        for number, (claim, taken) in enumerate(batch, 1):
+            task = asyncio.create_task(self._bring(claim, taken, flushed=flushed))
+            self._keep(task)
+            task.add_done_callback(self._brought)
+            if number % COMPOSED_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _brought(self, task: asyncio.Task[None]) -> None:
+        self._slots.release()
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            # A fault of ours.  The other jobs go on; this one is redone at the next start.
+            log.error("a claimed job was not handed over", exc_info=fault)
+
+    async def _bring(self, claim: Claim, taken: Taken | None, *, flushed: bool) -> None:
+        """Bring a claimed job into the store, however often that must be tried.
+
+        flushed: its claim is on the disk.
+        """
+        tries = 0
+        refused: JobRefused | None = None
+        while True:
+            try:
+                if not flushed:
+                    await self._flush.wait()
+                    flushed = True
+                if refused is not None:
+                    await self._hand_over.refuse(claim, refused)
+                    return
+                if taken is None:
+                    taken = await self._read(claim)
+                if taken is not None:
+                    await self._hand_over.bring(claim, taken)
+                self._trouble.over()
+                return
+            except TooEarly as early:
+                await self._pause(early.wait_s)
+            except (StoreBroken, SpoolBroken) as error:
+                self._on_fault(error)
+            except FileNotFoundError:
+                log.warning("a claimed job was removed by somebody", job_file=claim.job_file)
+                return
+            except StoreError as error:
+                await self._trouble.wait(str(error))
+            except OSError as error:
+                tries += error.errno == DISK_FAILS
+                if tries > DISK_TRIES:
+                    refused = _unreadable(error)
+                    continue
+                await self._trouble.wait(error.strerror or str(error))
+            if self._stopping.is_set():
+                return  # the file lies in queue/ and is taken again at the next start
+
+    async def _read(self, claim: Claim) -> Taken | None:
+        taken = await take(self._queue, claim.job_file)
+        if taken is not None and taken.fault is not None:
+            raise taken.fault
+        return taken
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait without keeping other jobs from going on."""
+        self._slots.release()
+        try:
+            await sleep_unless(self._stopping, wait_s)
+        finally:
+            await self._slots.acquire()
+
+
+def _unreadable(error: OSError) -> JobRefused:
+    name = shown(os.path.basename(str(error.filename or "a file of the job")))
+    problem = f"{name} cannot be read: {error.strerror}"
+    return JobRefused(
+        (Problem("", problem, "look at the disk it lies on, and drop the job again"),)
+    )
