@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: serve demo test check format bench bench-send bench-http bench-machines fuzz mutants storm storm-machines debian clean help
+.PHONY: serve demo test check format bench bench-send bench-http bench-machines fuzz mutants storm storm-machines crash-points debian clean help
 
 help:            ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -83,20 +83,24 @@ BLOWS ?= 200
 storm-machines: $(VENV)/dev.stamp  ## three daemons on one PostgreSQL, killed, stopped and cut off BLOWS=200 times
 	$(BIN)/python -m tests.storm.machines --blows $(BLOWS) --jobs $$((12 * $(BLOWS)))
 
-# From Debian: Chromium for the browser test, Perl's Email::MIME, which judges our messages, and a
-# C compiler for the sink that counts what our client sends.
+crash-points: $(VENV)/dev.stamp debian  ## each system call of one job's life meets SIGKILL, EIO, ENOSPC, EMFILE, short writes
+	$(BIN)/python -m tests.storm.crash_points
+
+# From Debian: Chromium for the browser test, Perl's Email::MIME, which judges our messages, a C
+# compiler for the sink that counts what our client sends, strace and libfaketime, which make the
+# system calls and the clock fail.
 # Postfix, Exim and OpenSMTPD are unpacked into build/peers/ and never installed.
 # Where they cannot be had, their tests say that they were left out.
 debian: $(VENV)/bin/python
 	@{ command -v chromium chromium-browser google-chrome && perl -MEmail::MIME -e1 \
-	     && command -v cc; } >/dev/null 2>&1 || { \
+	     && command -v cc && command -v strace && ls /usr/lib/*/faketime/libfaketime.so.1; } >/dev/null 2>&1 || { \
 	  if ! command -v apt-get >/dev/null; then sudo=none; elif [ "$$(id -u)" = 0 ]; then sudo=; \
 	  elif sudo -n true 2>/dev/null; then sudo=sudo; else sudo=none; fi; \
 	  if [ "$$sudo" = none ]; then \
-	    echo '*** Chromium, Email::MIME and a C compiler cannot be installed here: their tests will be left out.' >&2; \
+	    echo '*** Chromium, Email::MIME, a C compiler, strace and libfaketime cannot be installed here: their tests will be left out.' >&2; \
 	  else \
 	    $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y \
-	      --no-install-recommends chromium libemail-mime-perl gcc libc6-dev >/dev/null; \
+	      --no-install-recommends chromium libemail-mime-perl gcc libc6-dev strace libfaketime >/dev/null; \
 	  fi; }
 	@$(BIN)/python -m tests.support.peers.fetch || \
 	  echo '*** The tests against real mail servers will be left out.' >&2

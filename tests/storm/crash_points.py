@@ -23,15 +23,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tests.storm.one_life import CAPABLE, FAULTS, LOOP_S_DESCRIPTORS, SHORT, Life, Meeting, Point
+from tests.storm.one_life import CAPABLE, FAULTS, NEVER_FAILS, SHORT, Life, Meeting, Point
 from tests.support.short_write import CALLS
 from tests.support.smtp_server import ScriptedServer
 
 # Between the event loop and the kernel nothing fails in these ways, and the loop would take it for
-# the end of all (abort): such calls are only killed at.  Nor does a system keep a lock from being
-# given back, and SQLite would go on holding it.
+# the end of all (abort): such calls are only killed at.
 LOOP_S_OWN = frozenset({"epoll_ctl", "io_uring_enter"})
-UNLOCKING = "F_UNLCK"
 SHIFTS = (0, -1, 1, 0, -2, 2)
 
 
@@ -44,7 +42,7 @@ def plan(points: Iterable[Point], faults: Sequence[str]) -> list[tuple[Point, st
         if fault == "SIGKILL"
         or (
             point.call.name not in LOOP_S_OWN
-            and not point.call.on.endswith((*LOOP_S_DESCRIPTORS, UNLOCKING))
+            and not point.call.on.endswith(NEVER_FAILS)
             and (fault not in ("nothing", SHORT) or point.call.name in CALLS)
         )
     ]

@@ -38,7 +38,8 @@ PASSED_OVER = frozenset(
     " sched_getaffinity".split()
 )
 # By which its threads and its files wake the loop.  They never fail, and it ends if they do.
-LOOP_S_DESCRIPTORS = ("[eventfd]", "inotify")
+# Nor is a lock ever kept from being given back, which SQLite would then hold for ever.
+NEVER_FAILS = ("[eventfd]", "inotify", "F_UNLCK")
 # strace answers in the system's place: a close that fails has closed nothing.  Nor does uvloop
 # close a socket that it could not set up, which no system refuses.
 UNCLOSED = frozenset({"close", "ioctl", "setsockopt"})
@@ -167,7 +168,7 @@ class Life:
             meeting.struck = struck(log)
         elif self._short_write is not None and self._short_write.struck():
             meeting.struck = point.call
-        if meeting.struck is not None and meeting.struck.on.endswith(LOOP_S_DESCRIPTORS):
+        if meeting.struck is not None and meeting.struck.on.endswith(NEVER_FAILS):
             if fault != "SIGKILL":
                 meeting.how = "none"
                 await self._begin_anew()
