@@ -16,34 +16,45 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from asyncnet.config import Settings
-from asyncnet.control.accounts import AccountVerbs
-from asyncnet.control.listener import ControlListener
-from asyncnet.control.queue import QueueVerbs
-from asyncnet.delivery.account_book import AccountBook
-from asyncnet.delivery.agent import DeliveryAgent
-from asyncnet.mailqueue.clock_watch import ClockWatch
-from asyncnet.mailqueue.opening import make_store
 from asyncnet.mailqueue.store import Store, StoreAway, StoreError
 from asyncnet.providers.builtin import catalogue
 from asyncnet.providers.presets import Catalogue
 from asyncnet.spool.errors import SpoolError
 from asyncnet.spool.folder import SpoolFolder
-from asyncnet.spool.intake import Intake
-from asyncnet.spool.reporter import Reporter
-from asyncnet.spool.retention import Retention
 from asyncnet.web.listener import HttpListener
 from asyncnet.web.ops.survey import Phase, Watched
+
+if TYPE_CHECKING:
+    from asyncnet.control.listener import ControlListener
+    from asyncnet.delivery.account_book import AccountBook
+    from asyncnet.delivery.agent import DeliveryAgent
 
 STOP_GRACE_S = 5.0
 
 # Python's default of 5 ms is what a busy loop keeps the interpreter for when the store's thread
 # wants it back after each call into SQLite: under load it would commit 60 times a second.
 SWITCH_INTERVAL_S = 0.0005
+
+# Half of all code, and none of it is needed to show a page: with all that they import, these come
+# in when the pages answer already.
+MAIL = (
+    "asyncnet.mailqueue.opening",
+    "asyncnet.mailqueue.sqlite",
+    "asyncnet.mailqueue.clock_watch",
+    "asyncnet.spool.reporter",
+    "asyncnet.spool.retention",
+    "asyncnet.spool.intake",
+    "asyncnet.delivery.agent",
+    "asyncnet.control.accounts",
+    "asyncnet.control.listener",
+    "asyncnet.control.queue",
+)
 
 log = structlog.get_logger()
 
@@ -136,6 +147,7 @@ class Daemon:
             await self._start_listener(self.http, "[http] listen")
             self._watched.pages = self.http
         if self._parts != {Part.WEB}:
+            await asyncio.to_thread(_import_mail)
             await self._open_store()
             await self._start_sink()
             await self._start_mail()
@@ -188,6 +200,8 @@ class Daemon:
         self._store = self._watched.store = store
 
     def _store_of(self, settings: Settings) -> Store:
+        from asyncnet.mailqueue.opening import make_store
+
         takes_jobs = Part.INTAKE in self._parts
         spool = settings.spool.dir
         return make_store(settings.queue, settings.database, spool, takes_jobs=takes_jobs)
@@ -218,6 +232,13 @@ class Daemon:
 
     async def _start_mail(self) -> None:
         """Reporting, delivery, intake; they stop in the reverse order."""
+        from asyncnet.delivery.account_book import AccountBook
+        from asyncnet.delivery.agent import DeliveryAgent
+        from asyncnet.mailqueue.clock_watch import ClockWatch
+        from asyncnet.spool.intake import Intake
+        from asyncnet.spool.reporter import Reporter
+        from asyncnet.spool.retention import Retention
+
         assert self._store is not None
         settings, store, folder = self.settings, self._store, self._folder
         step = self._on_step
@@ -254,6 +275,8 @@ class Daemon:
 
     async def _start_control(self) -> None:
         """Let commands ask and act; without the socket all else still works."""
+        from asyncnet.control.listener import ControlListener
+
         if self._folder is None:
             return  # the one who has the spool answers
         control = ControlListener(self._folder.root)
@@ -268,6 +291,9 @@ class Daemon:
 
     def _hand_out_verbs(self) -> None:
         """All that can be asked at the control socket, over the services as they are now."""
+        from asyncnet.control.accounts import AccountVerbs
+        from asyncnet.control.queue import QueueVerbs
+
         if self._control is not None and self._book is not None and self._store is not None:
             self._control.verbs = {
                 **AccountVerbs(self._book, self._store).table(),
@@ -333,6 +359,11 @@ class Daemon:
         pickup = None if self._folder is None else str(self._folder.pickup)
         ops = {} if self.ops is None else {"ops": _addresses(self.ops)}
         log.info("ready", pages=_addresses(self.http), **ops, pickup=pickup, pid=os.getpid())
+
+
+def _import_mail() -> None:
+    for name in MAIL:
+        import_module(name)
 
 
 def _addresses(listener: HttpListener | None) -> list[str]:

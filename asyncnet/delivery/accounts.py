@@ -8,14 +8,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asyncnet.config import AccountSettings, OAuth2Settings, SecretSource
 from asyncnet.delivery.credential import CredentialError, read_secret
-from asyncnet.delivery.exchange import Login, Target
 from asyncnet.delivery.tokens import Grant, ReadyTokens, RefreshedTokens, Tokens
 from asyncnet.mail.envelope import SUBMISSION_PORT, Server, TlsMode, port_by_tls, tls_by_port
 from asyncnet.providers.presets import Catalogue, Preset, ProviderError
 from asyncnet.providers.rules import RuleBook
+
+if TYPE_CHECKING:
+    from asyncnet.delivery.exchange import Login, Target
 
 DEFAULT_CONNECTIONS = 2  # polite towards a server that we know nothing of
 
@@ -53,11 +56,15 @@ class Account:
     address: str | None = None
     window: int = 1
 
-    async def target(self, environment: Mapping[str, str] = os.environ) -> Target:
+    async def target(self, environment: Mapping[str, str] = os.environ) -> "Target":
         """What Exchange.connect() needs, the password or token had just now.
 
         Raises AccountError, as connect() then may when it renews a token.
         """
+        from asyncnet.delivery.exchange import (
+            Target,  # heavy, and no check of the settings needs it
+        )
+
         try:
             login = await self._login(environment)
         except CredentialError as error:
@@ -77,7 +84,9 @@ class Account:
             window=self.window,
         )
 
-    async def _login(self, environment: Mapping[str, str]) -> Login | None:
+    async def _login(self, environment: Mapping[str, str]) -> "Login | None":
+        from asyncnet.delivery.exchange import Login  # heavy, too
+
         tokens = self.tokens
         if self.user is None:
             return None

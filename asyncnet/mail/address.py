@@ -27,15 +27,17 @@ RIGHT_QUOTED_NAME = 'put the name in double quotes: "Last, First" <name@example.
 # U+0085, U+2028 and U+2029 are line ends to many a reader of text; lone surrogates cannot be
 # encoded at all.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-"  # RFC 5322 section 3.2.3, RFC 6532
+# All but atext (RFC 5322 section 3.2.3, RFC 6532): that is ASCII alone, and a set that ends at
+# U+10FFFF takes a hundred times as long to compile.
+_NOT_ATEXT = r'\x00-\x20"(),.:;<>@\[\\\]\x7f'
 # What nearly every address is; it is only a short cut, and what it does not know is read below.
 _FREQUENT = re.compile(
     r"(?:([A-Za-z0-9'._-]++(?: [A-Za-z0-9'._-]++)*+) <)?"
     r"([A-Za-z0-9._+-]++)@([A-Za-z0-9.-]++)(?(1)>)"
 )
 _ASCII_DOT_ATOM = re.compile(r"[A-Za-z0-9_+-]{1,64}+(?:\.[A-Za-z0-9_+-]{1,64}+)*+")
-_DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+")
-_NOT_IN_LOCAL = re.compile(rf"[^.{_ATEXT}]")
+_DOT_ATOM = re.compile(rf"[^{_NOT_ATEXT}]++(?:\.[^{_NOT_ATEXT}]++)*+")
+_NOT_IN_LOCAL = re.compile(rf"(?!\.)[{_NOT_ATEXT}]")
 _QUOTED_LOCAL = re.compile(r'"(?:[^"\\]|\\[ -~])*+"')
 _LABEL = re.compile(rf"(?!-)[A-Za-z0-9-]{{1,{MAX_LABEL_OCTETS}}}+(?<!-)")
 _NOT_IN_DOMAIN = re.compile(r"[^A-Za-z0-9.-]")

@@ -55,13 +55,15 @@ def encode_long_text(content: Content) -> tuple[TransferEncoding, Content]:
         if plain is not None and not plain.receive(piece):
             plain = None
     if plain is not None:
-        return "7bit", Lines(content, octets + lines, plain=True)
+        # What lies in memory cannot change until it is sent, and need not be judged again.
+        fixed = isinstance(content, Characters)
+        return "7bit", Lines(content, octets + lines, judged=not fixed)
     base64_size = base64_octets(octets + lines)
     if octets + lines + 2 * escaped <= base64_size:
         size = _quoted_octets(content, base64_size)
         if size is not None:
             return "quoted-printable", QuotedPrintable(content, size)
-    return "base64", Base64(Lines(content, octets + lines, plain=False))
+    return "base64", Base64(Lines(content, octets + lines, judged=False))
 
 
 def _quoted_octets(content: Content, most: int) -> int | None:
@@ -96,14 +98,17 @@ class Characters:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A text with CRLF at the end of every line, itself a Content.  plain: it goes as 7bit."""
+    """A text with CRLF at the end of every line, itself a Content.
+
+    judged: it goes as 7bit and may change meanwhile, so it is looked at once more when read.
+    """
 
     content: Content
     octets: int
-    plain: bool
+    judged: bool
 
     def blocks(self) -> Iterator[bytes]:
-        plain = PlainLines() if self.plain else None
+        plain = PlainLines() if self.judged else None
         left = self.octets
         for piece in _pieces(self.content):
             # A line is judged before its end is given, so nothing that acts ever leaves.

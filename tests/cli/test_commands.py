@@ -344,7 +344,7 @@ def test_the_demo_is_run_from_the_repository() -> None:
 
 async def test_a_fault_of_ours_ends_with_70_and_its_traceback(tmp_path: Path) -> None:
     # Another name for the app is the smallest fault that main() can meet.
-    script = "from asyncnet.cli import main; main.app = None; main.main()"
+    script = "from asyncnet.cli import commands, main; commands.app = None; main.main()"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", script), cwd=tmp_path, stderr=asyncio.subprocess.PIPE
     )
