@@ -5,6 +5,7 @@ So what services and probes call has a short way, where it is spelled as nearly 
 else, mistakes and questions included, there is the parser.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -76,7 +77,9 @@ def _lean_serve() -> ModuleType:
 
     structlog looks for rich, for tracebacks that we do not print; pydantic looks through all
     installed packages for plugins of its own.  Both stay as they were for what comes later.
+    What is imported stays for good: no collection of garbage need look at it, now or ever.
     """
+    gc.disable()
     without_rich = "rich" not in sys.modules
     without_plugins = _NO_PLUGINS not in os.environ
     if without_rich:
@@ -90,4 +93,6 @@ def _lean_serve() -> ModuleType:
             del sys.modules["rich"]
         if without_plugins:
             del os.environ[_NO_PLUGINS]
+        gc.freeze()
+        gc.enable()
     return serve
