@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote_plus, urlsplit
 
 from asyncnet.config import SecretSource
 from asyncnet.delivery.credential import CredentialError, read_secret
 from asyncnet.delivery.errors import WireError
-from asyncnet.delivery.token_request import Answer, MalformedAnswer, post_form
+
+if TYPE_CHECKING:
+    from asyncnet.delivery.token_request import Answer
 
 # Not used any more so long before it expires: a login takes its time, clocks differ.
 MARGIN_S = 120.0
@@ -136,7 +138,9 @@ class RefreshedTokens:
     def _host(self) -> str:
         return urlsplit(self._grant.token_url).hostname or ""
 
-    async def _post(self, form: Mapping[str, str]) -> Answer:
+    async def _post(self, form: Mapping[str, str]) -> "Answer":
+        from asyncnet.delivery.token_request import MalformedAnswer, post_form  # heavy
+
         ca_file = None if self._grant.ca_file is None else str(self._grant.ca_file)
         try:
             return await post_form(self._grant.token_url, form, ca_file)
@@ -149,7 +153,7 @@ class RefreshedTokens:
             raise CredentialError(why) from error
 
 
-def _understood(answer: Answer, host: str, form: Mapping[str, str]) -> dict[str, Any]:
+def _understood(answer: "Answer", host: str, form: Mapping[str, str]) -> dict[str, Any]:
     """The object that the server answered with.  Raises CredentialError on a refusal."""
     try:
         told = json.loads(answer.body)
