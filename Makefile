@@ -31,7 +31,7 @@ demo: $(VENV)/serve.stamp  ## the whole tour in a folder of its own: daemon, job
 	@$(BIN)/python -m asyncnet.cli.demo
 
 test: $(VENV)/dev.stamp debian  ## all tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp  ## format, lint, strict types, and who may import whom
 	$(BIN)/ruff format --check asyncnet tests

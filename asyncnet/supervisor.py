@@ -1,8 +1,9 @@
 """The daemon's life: start, run, stop, each in order; and reload.
 
 It puts the rooms together and knows nothing of their work.  Order of start: lock, operators'
-listener, pages, store, sink, then reporting, delivery and intake, and the control socket.  Order
-of stop: the services in the reverse, then all else, with what runs given STOP_GRACE_S to finish.
+listener, pages, the modules of the mail half, store, sink, then reporting, delivery and intake,
+and the control socket.  Order of stop: the services in the reverse, then all else, with what runs
+given STOP_GRACE_S to finish.
 A service that ends by an exception ends the daemon, since half a daemon that looks alive is worse
 than none: its supervisor (systemd, say) starts it afresh, and the store goes on where it was.
 """
@@ -42,7 +43,7 @@ STOP_GRACE_S = 5.0
 SWITCH_INTERVAL_S = 0.0005
 
 # Half of all code, and none of it is needed to show a page: with all that they import, these come
-# in when the pages answer already.
+# in when the pages answer already.  The methods that use them import from them again.
 MAIL = (
     "asyncnet.mailqueue.opening",
     "asyncnet.mailqueue.sqlite",
@@ -147,7 +148,7 @@ class Daemon:
             await self._start_listener(self.http, "[http] listen")
             self._watched.pages = self.http
         if self._parts != {Part.WEB}:
-            await asyncio.to_thread(_import_mail)
+            await asyncio.to_thread(import_mail)
             await self._open_store()
             await self._start_sink()
             await self._start_mail()
@@ -361,7 +362,8 @@ class Daemon:
         log.info("ready", pages=_addresses(self.http), **ops, pickup=pickup, pid=os.getpid())
 
 
-def _import_mail() -> None:
+def import_mail() -> None:
+    """Import what start() needs for all parts but the pages."""
     for name in MAIL:
         import_module(name)
 

@@ -105,9 +105,9 @@ def serve(
 
     SIGTERM or Ctrl-C stops in order, SIGHUP reads the settings again.
     """
-    from asyncnet.cli import serve as command
+    from asyncnet.cli import lean
 
-    return command.run(config, only)
+    return lean.serve(config, only)
 
 
 @app.command()

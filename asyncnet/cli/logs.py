@@ -99,7 +99,9 @@ def _for_people() -> list[structlog.typing.Processor]:
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         # Locals stay out of tracebacks: they may hold a password.
         structlog.processors.format_exc_info,
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
     ]
 
 

@@ -5,18 +5,13 @@ So what services and probes call has a short way, where it is spelled as nearly 
 else, mistakes and questions included, there is the parser.
 """
 
-import gc
-import os
 import sys
 from pathlib import Path
-from types import ModuleType
 
-from asyncnet.cli import exit_codes
+from asyncnet.cli import exit_codes, lean
 from asyncnet.cli.version import print_version
 
 PARTS = ("web", "intake", "delivery")  # supervisor.Part's, which is too heavy to ask
-
-_NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 
 
 def main() -> None:
@@ -46,8 +41,7 @@ def _run(words: list[str]) -> int:
         print_version()
         return exit_codes.OK
     if (options := plain_serve(words)) is not None:
-        code: int = _lean_serve().run(*options)
-        return code
+        return lean.serve(*options)
     from asyncnet.cli import commands  # heavy
 
     return commands.run()
@@ -70,29 +64,3 @@ def plain_serve(words: list[str]) -> tuple[Path | None, list[str]] | None:
         else:
             return None
     return config, only
-
-
-def _lean_serve() -> ModuleType:
-    """cli.serve, without what its libraries take along where they find it.
-
-    structlog looks for rich, for tracebacks that we do not print; pydantic looks through all
-    installed packages for plugins of its own.  Both stay as they were for what comes later.
-    What is imported stays for good: no collection of garbage need look at it, now or ever.
-    """
-    gc.disable()
-    without_rich = "rich" not in sys.modules
-    without_plugins = _NO_PLUGINS not in os.environ
-    if without_rich:
-        sys.modules["rich"] = None  # type: ignore[assignment]  # "there is none"
-    if without_plugins:
-        os.environ[_NO_PLUGINS] = "__all__"
-    try:
-        from asyncnet.cli import serve
-    finally:
-        if without_rich:
-            del sys.modules["rich"]
-        if without_plugins:
-            del os.environ[_NO_PLUGINS]
-        gc.freeze()
-        gc.enable()
-    return serve

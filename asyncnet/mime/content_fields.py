@@ -67,7 +67,7 @@ def content_fields(lines: Sequence[bytes], default_type: str) -> ContentFields:
         media_type=(media_type[1] if media_type else default_type)[:_MAX_WORD_CHARACTERS].lower(),
         encoding=encoding[0][:_MAX_WORD_CHARACTERS].lower() if encoding else "",
         boundary=boundary.encode("utf-8", "surrogateescape") if boundary else None,
-        name=_shown(_decoded_words(disposition.get("filename") or parameters.get("name", ""))),
+        name=_shown(disposition.get("filename") or parameters.get("name", "")),
         cid=_shown(cid),
         method=_shown(parameters.get("method", "")),
     )
@@ -92,7 +92,10 @@ def _values(lines: Sequence[bytes]) -> dict[str, str]:
 
 
 def _parameters(value: str) -> Mapping[str, str]:
-    """The parameters as they are meant; of two with one name the first counts."""
+    """The parameters as they are meant; of two with one name the first counts.
+
+    A file's name that is escaped is what it is, though it may look like an encoded word.
+    """
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
     for name, text in _written(value):
@@ -102,7 +105,11 @@ def _parameters(value: str) -> Mapping[str, str]:
         else:
             section = sections.setdefault(parts[1], {})
             section.setdefault(int(parts[2] or 0), (text, bool(parts[3])))
-    return plain | {name: _joined(numbered) for name, numbered in sections.items()}
+    literal = plain | {name: _joined(numbered) for name, numbered in sections.items()}
+    escaped = {name for name, it in sections.items() if any(mark for _, mark in it.values())}
+    for name in literal.keys() & {"name", "filename"} - escaped:
+        literal[name] = _decoded_words(literal[name])
+    return literal
 
 
 def _written(value: str) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """What the header of a part says of its content is understood, however it is written."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncnet.mail.letter import Octets, Part
@@ -81,6 +81,8 @@ names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_si
 
 
 @given(names)
+@example("=?0?Q??=")
+@example("=?utf-8?Q?x?=")
 def test_a_name_that_we_wrote_is_read_back(name: str) -> None:
     fields = file_entity(Part(Octets(b""), "text/csv", name), "attachment").fields
     assert read(fields).name == name
