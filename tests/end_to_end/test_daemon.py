@@ -107,7 +107,8 @@ async def test_every_example_of_the_repository_is_sent(tmp_path: Path, make_sink
     assert len(examples) >= 4
     async with running(tmp_path, config) as daemon:
         for example in examples:
-            shutil.copy(example, daemon.spool / "pickup")
+            # Not copy(), which sets the mode of a file that may be claimed by then.
+            shutil.copyfile(example, daemon.spool / "pickup" / example.name)
         for example in examples:
             result = await daemon.result(example.stem)
             assert result["status"] == "sent", result
