@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 .PHONY: serve demo test check format bench bench-send bench-http bench-machines fuzz mutants storm storm-machines crash-points debian clean help
 
 help:            ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 $(VENV)/bin/python:
 	@echo 'Setting up $(VENV)/; this happens once.'

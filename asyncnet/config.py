@@ -71,6 +71,12 @@ def parse_size(value: object) -> object:
     return int(number) * (1024 if binary else 1000) ** " kmgt".index(scale.lower() or " ")
 
 
+def size_in_words(octets: int) -> str:
+    """A size as a person says it: "1.5 MB", "74 GB", "900 GB"."""
+    number, unit = (octets / 1e9, "GB") if octets >= 1e9 else (octets / 1e6, "MB")
+    return f"{number:.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """At most so many messages within so many seconds."""

@@ -217,7 +217,7 @@ class Daemon:
         try:
             await listener.start()
         except OSError as error:
-            raise PlaceTaken(f"{key}: {error}") from error
+            raise PlaceTaken(f"{key}: {error.strerror or error}") from error
         self._open.push_async_callback(listener.stop, STOP_GRACE_S)
 
     async def _start_sink(self) -> None:
@@ -234,7 +234,7 @@ class Daemon:
         try:
             await sink.start()
         except OSError as error:
-            raise PlaceTaken(f"[sink] listen: {error}") from error
+            raise PlaceTaken(f"[sink] listen: {error.strerror or error}") from error
         self._open.push_async_callback(sink.stop)
 
     async def _start_mail(self) -> None:
@@ -254,6 +254,7 @@ class Daemon:
             keep_s = settings.queue.dedup_window
             reporter = Reporter(folder, store, keep_s=keep_s, on_step=step)
             self._run(reporter, reporter.stop)
+            self._watched.waits["reporter"] = lambda: reporter.waits_for
             retention = Retention(folder, settings.spool)
             self._run(retention, retention.stop)
         if Part.DELIVERY in self._parts:
@@ -277,6 +278,7 @@ class Daemon:
             accounts = settings.account
             intake = Intake(folder, store, settings.spool, settings.queue, accounts, on_step=step)
             self._run(intake, intake.stop)
+            self._watched.waits["intake"] = lambda: intake.waits_for
             # What is dropped from now on is noticed at once.
             await intake.begun.wait()
 

@@ -13,13 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
+from rich.console import Console
+from rich.text import Text
 
 from asyncnet.cli import asking, exit_codes
+from asyncnet.cli.excerpt import visible
 from asyncnet.cli.exit_codes import CommandFailed
-from asyncnet.cli.printing import console_for_tables, span
+from asyncnet.cli.listing import Row, console_for_lists, print_list, titled
+from asyncnet.cli.printing import span
 from asyncnet.cli.settings import read_settings
 from asyncnet.config import Settings
 from asyncnet.control.accounts import AccountVerbs, documents
@@ -47,7 +48,7 @@ def list_accounts(config: Path | None, *, as_json: bool) -> int:
     elif not found:
         print("no account is configured")
     else:
-        console_for_tables().print(_table(found, time.time()))
+        print_accounts(console_for_lists(), found, time.time())
         _print_hints(found)
     return exit_codes.OK
 
@@ -116,21 +117,22 @@ def _print_json(found: list[Document]) -> None:
     print(json.dumps(found, ensure_ascii=False, indent=2))
 
 
-def _table(found: list[Document], now: float) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("account", "state", "since", "tried again", "failures", "waiting", "reason"):
-        table.add_column(title, no_wrap=title != "reason", overflow="fold")
-    for it in found:
-        table.add_row(
-            escape(it["name"]),
-            f"[{_COLOURS.get(it['state'], 'red')}]{it['state']}[/]",
-            _ago(it["since"], now),
-            _again(it, now),
-            str(it["failures"] or ""),
-            str(it["waiting"]),
-            escape(it["reason"]),
-        )
-    return table
+def print_accounts(console: Console, found: list[Document], now: float) -> None:
+    """How the accounts stand, one a row."""
+    titles = ("account", "state", "since", "tried again", "failures", "waiting")
+    rows = [Row(_cells(it, now), (), visible(it["reason"])) for it in found]
+    print_list(console, titled(titles, "reason"), rows)
+
+
+def _cells(it: Document, now: float) -> list[Text]:
+    return [
+        Text(it["name"]),
+        Text(it["state"], _COLOURS.get(it["state"], "red")),
+        Text(_ago(it["since"], now)),
+        Text(_again(it, now)),
+        Text(str(it["failures"] or "")),
+        Text(str(it["waiting"])),
+    ]
 
 
 def _print_hints(found: list[Document]) -> None:

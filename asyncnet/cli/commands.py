@@ -98,7 +98,11 @@ def serve(
     config: Config = None,
     only: Annotated[
         list[Only] | None,
-        typer.Option("--only", help="Run just this part; may be given more than once."),
+        typer.Option(
+            "--only",
+            help="Run just this part; may be given more than once. Intake and delivery apart need "
+            "a PostgreSQL queue, and on one machine a spool each.",
+        ),
     ] = None,
 ) -> int:
     """Run the daemon: the pages, the watched folder, the delivery.
@@ -425,7 +429,8 @@ def run() -> int:
     try:
         code: int = app(standalone_mode=False)
     except TyperException as error:
-        print(f"asyncnet: {error.format_message()}\nTry: asyncnet --help", file=sys.stderr)
+        told = error.format_message().replace(": Value error, ", ": ")  # pydantic's
+        print(f"asyncnet: {told}\nTry: asyncnet --help", file=sys.stderr)
         return exit_codes.USAGE
     except Abort as error:
         raise KeyboardInterrupt from error

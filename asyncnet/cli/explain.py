@@ -128,8 +128,8 @@ def _no_reply(lines: Sequence[str], preset: Preset | None) -> list[str]:
         return ['give the reply, such as: asyncnet explain "550 5.1.1 No such user"']
     more = "" if preset is not None else "; with --preset NAME its provider's rules are asked, too"
     return [
-        f"{lines[0][:200]!r} is no reply, and no rule knows its words: a reply begins with three "
-        f"digits{more}"
+        f"{lines[0][:200]!r} is no reply, and no rule knows its words: a reply begins with its "
+        f"code, 200 to 599{more}"
     ]
 
 

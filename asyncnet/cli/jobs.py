@@ -13,6 +13,7 @@ from asyncnet.cli.assembly import (
     assemble_file,
     content_of,
     is_envelope,
+    is_ready,
     message_of,
     messages_for_envelopes,
 )
@@ -24,8 +25,16 @@ from asyncnet.config import Settings
 from asyncnet.mail.envelope import Route, Server
 from asyncnet.mail.letter import ContentError
 from asyncnet.spool.assemble import Outgoing
+from asyncnet.spool.document import MAX_DOCUMENT_OCTETS
+from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.folder import is_job_name
+from asyncnet.spool.job import job_kind
+from asyncnet.spool.job_keys import KEYS, SYNONYMS
 from asyncnet.spool.job_schema import job_schema
+from asyncnet.spool.json_document import read_json
+from asyncnet.spool.yaml_document import read_yaml
+
+_JOB_KEYS = frozenset(map(str.casefold, (*KEYS, *SYNONYMS)))
 
 # A message looks the same whoever carries it.
 ANYWHERE = Route(server=Server("localhost", 25, "none"))
@@ -91,8 +100,31 @@ def _jobs_below(folder: Path) -> Iterator[Path]:
             if not is_job_name(name) and not _is_envelope_alone(path):
                 continue
             # Pipes and devices would block us; what is gone is told when opened.
-            if path.is_file() or not path.exists():
+            if path.is_file() and _is_no_job(path):
+                text = f"{path}: passed over: it has none of the keys of a job"
+                print(visible(text), file=sys.stderr)
+            elif path.is_file() or not path.exists():
                 yield path
+
+
+def _is_no_job(path: Path) -> bool:
+    """Whether it is something else in YAML or JSON, such as another program's settings.
+
+    Whoever names it means a job; so does whoever wrote but one key of a job, or a broken file.
+    """
+    if is_ready(path) or is_envelope(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            octets = file.read(MAX_DOCUMENT_OCTETS)
+    except OSError:
+        return False
+    try:
+        document = read_json(octets) if job_kind(path.name) == "json" else read_yaml(octets)
+    except JobRefused:
+        return False
+    keys = {key.text.casefold() for key, _ in document.root.entries}
+    return bool(keys) and not document.broken and keys.isdisjoint(_JOB_KEYS)
 
 
 def _is_envelope_alone(path: Path) -> bool:

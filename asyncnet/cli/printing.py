@@ -1,15 +1,4 @@
-"""What lists have in common: a console for their tables, lengths of time in words."""
-
-import sys
-
-from rich.console import Console
-
-PIPE_COLUMNS = 200
-
-
-def console_for_tables() -> Console:
-    """A console as wide as the terminal; in a pipe nobody sees an edge to end lines at."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+"""Lengths of time in words."""
 
 
 def span(seconds: float) -> str:

@@ -6,21 +6,31 @@ What acts on jobs stands in queue_words.
 import json
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from asyncnet.cli import exit_codes
-from asyncnet.cli.printing import console_for_tables, span
+from asyncnet.cli.excerpt import visible
+from asyncnet.cli.listing import Row, console_for_lists, print_list, titled
+from asyncnet.cli.printing import span
 from asyncnet.cli.settings import read_settings
+from asyncnet.config import Settings
+from asyncnet.control.client import listens
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.opening import open_reader
 from asyncnet.mailqueue.store import AccountState, Record, StoreError
 from asyncnet.spool.result import result_document
+
+if TYPE_CHECKING:
+    from asyncnet.mailqueue.postgres_reader import PostgresReader
+    from asyncnet.mailqueue.reader import SqliteReader
 
 LISTED = 1000  # rows at most
 _COLOURS = {
@@ -31,6 +41,15 @@ _COLOURS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What tells how a job stands besides its record."""
+
+    sending: frozenset[str]  # queue ids
+    accounts: Mapping[str, AccountState]
+    now: float
+
+
 def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
     """Print the jobs that wait, or all that are kept."""
     states = tuple(JobStatus) if everything else ()
@@ -38,18 +57,18 @@ def list_jobs(config: Path | None, *, everything: bool, as_json: bool) -> int:
     try:
         with open_reader(settings.queue, settings.database) as reader:
             records = reader.records(states=states, limit=LISTED)
-            accounts = dict(reader.account_states())
+            sight = _sight(settings, reader, records)
     except StoreError as error:
         print(f"asyncnet: {error}", file=sys.stderr)
         return exit_codes.UNAVAILABLE
     if as_json:
-        print(json.dumps([_document(it) for it in records], ensure_ascii=False, indent=2))
+        _print_json(records, sight)
         return exit_codes.OK
     if not records:
         print("no job waits" if not everything else "no job is known")
     else:
-        console_for_tables().print(_table(records, time.time()))
-    _print_troubles(accounts, time.time())
+        print_jobs(console_for_lists(), records, sight)
+    _print_troubles(sight)
     return exit_codes.OK
 
 
@@ -59,43 +78,74 @@ def show(key: str, config: Path | None, *, as_json: bool) -> int:
     try:
         with open_reader(settings.queue, settings.database) as reader:
             records = reader.find(key)
+            sight = _sight(settings, reader, records)
     except StoreError as error:
         print(f"asyncnet: {error}", file=sys.stderr)
         return exit_codes.UNAVAILABLE
     if as_json:
-        print(json.dumps([_document(it) for it in records], ensure_ascii=False, indent=2))
+        _print_json(records, sight)
         return exit_codes.OK if records else exit_codes.DATA
     if not records:
         print(f"asyncnet: no job has the id or name {key!r}", file=sys.stderr)
         return exit_codes.DATA
     for record in records:
-        _print_record(record, time.time())
+        _print_record(record, sight)
     return exit_codes.OK
 
 
-def _document(record: Record) -> dict[str, Any]:
-    """The result as it is or would be, and when a waiting job is due."""
-    return {**result_document(record), "due_at_epoch_s": record.due_at, "note": record.note}
+def _sight(
+    settings: Settings, reader: "SqliteReader | PostgresReader", records: list[Record]
+) -> Sight:
+    sending = reader.under_way([it.claim.queue_id for it in records if not it.status.final])
+    # A lease outlives the daemon that ended in the middle; other machines may send from a server.
+    if sending and settings.queue.server is None and not listens(settings.spool.dir):
+        sending = frozenset()
+    return Sight(sending, dict(reader.account_states()), time.time())
 
 
-def _table(records: list[Record], now: float) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("queue id", "name", "status", "by", "tries", "next try", "to", "answer"):
-        # The id is what the other commands want: it is never cut.
-        table.add_column(title, no_wrap=True, min_width=16 if title == "queue id" else None)
-    for record in records:
-        worst = _telling(record)
-        table.add_row(
-            record.claim.queue_id,
-            escape(record.claim.name),
-            f"[{_COLOURS.get(record.status, 'red')}]{record.status}[/]",
-            escape(record.account or record.server or ""),
-            str(record.attempts),
-            _when(record, now),
-            str(len(record.recipients)),
-            escape(worst),
+def _print_json(records: list[Record], sight: Sight) -> None:
+    documents = [_document(it, sight) for it in records]
+    print(json.dumps(documents, ensure_ascii=False, indent=2))
+
+
+def _document(record: Record, sight: Sight) -> dict[str, Any]:
+    """The result as it is or would be, and how a waiting job stands."""
+    return {
+        **result_document(record),
+        "sending": record.claim.queue_id in sight.sending,
+        "due_at_epoch_s": record.due_at,
+        "note": record.note,
+    }
+
+
+def print_jobs(console: Console, records: list[Record], sight: Sight) -> None:
+    """The jobs, one a row."""
+    titles = titled(
+        ("queue id", "name", "status", "tries", "next try"), "answer", aside=("by", "to")
+    )
+    rows = [
+        Row(
+            _cells(it, sight),
+            (visible(it.account or it.server or ""), str(len(it.recipients))),
+            visible(_telling(it)),
         )
-    return table
+        for it in records
+    ]
+    print_list(console, titles, rows)
+
+
+def _cells(record: Record, sight: Sight) -> list[Text]:
+    return [
+        Text(record.claim.queue_id),
+        Text(visible(record.claim.name)),
+        Text(_status(record, sight), _COLOURS.get(record.status, "red")),
+        Text(str(record.attempts)),
+        Text(_when(record, sight)),
+    ]
+
+
+def _status(record: Record, sight: Sight) -> str:
+    return "sending" if record.claim.queue_id in sight.sending else str(record.status)
 
 
 def _telling(record: Record) -> str:
@@ -107,24 +157,41 @@ def _telling(record: Record) -> str:
     verdicts = [it.verdict for it in record.recipients]
     for verdict in sorted(verdicts, key=lambda it: it.code or 0, reverse=True):
         if verdict.text:
-            return f"{verdict.code or ''} {verdict.text}".strip()[:80]
+            return f"{verdict.code or ''} {verdict.text}".strip()
     return ""
 
 
-def _when(record: Record, now: float) -> str:
+def _when(record: Record, sight: Sight) -> str:
+    """When it is tried next; what keeps it is told in its place."""
     if record.due_at is None or record.status is JobStatus.HELD:
         return ""
-    wait_s = record.due_at - now
+    if record.claim.queue_id in sight.sending:
+        return "now"
+    account = _obstacle(record, sight)
+    if account is not None:
+        return f"account {account.state}"
+    wait_s = record.due_at - sight.now
     return "now" if wait_s <= 0 else f"in {span(wait_s)}"
 
 
-def _print_record(record: Record, now: float) -> None:
+def _obstacle(record: Record, sight: Sight) -> AccountState | None:
+    """The account that a job waits for, longer than for its own time."""
+    account = sight.accounts.get(record.account or "")
+    if account is None or account.state == "ok" or record.due_at is None:
+        return None
+    return account if account.until > max(record.due_at, sight.now) else None
+
+
+def _print_record(record: Record, sight: Sight) -> None:
     console = Console(soft_wrap=True)
     console.print(f"[bold]{escape(record.claim.name)}[/]  {record.claim.queue_id}")
+    waits = not record.status.final
     for label, value in {
-        "status": record.status,
-        "next try": _when(record, now),
+        "status": _status(record, sight),
+        "next try": _when_at_length(record, sight),
         "tries": record.attempts,
+        "since": _moment(record.claim.claimed_at),
+        "expires": _moment(record.expires_at) if waits else None,
         "by": record.account or record.server,
         "server": record.server,
         "message": record.message_id,
@@ -146,13 +213,32 @@ def _print_record(record: Record, now: float) -> None:
         console.print(f"  [yellow]warning: {escape(warning)}[/]")
 
 
-def _print_troubles(accounts: dict[str, AccountState], now: float) -> None:
+def _when_at_length(record: Record, sight: Sight) -> str:
+    account = None if record.claim.queue_id in sight.sending else _obstacle(record, sight)
+    if account is None or record.status is JobStatus.HELD:
+        return _when(record, sight)
+    why = f" ({account.reason})" if account.reason else ""
+    until = _until(account, sight.now)
+    return f"waits for its account, which is {account.state}{why}, {until}"
+
+
+def _until(account: AccountState, now: float) -> str:
+    if account.until == float("inf"):
+        return "until a person releases it"
+    return f"tried again in {span(account.until - now)}"
+
+
+def _moment(at: float | None) -> str | None:
+    if at is None or not 0.0 <= at < 253_402_300_800.0:  # the year 10000
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _print_troubles(sight: Sight) -> None:
     """Accounts whose mail waits, since that is why jobs stand still."""
-    for state in accounts.values():
-        if state.state == "ok" or state.until <= now:
+    for state in sight.accounts.values():
+        if state.state == "ok" or state.until <= sight.now:
             continue
-        until = "until a person releases it"
-        if state.until != float("inf"):
-            until = f"tried again in {span(state.until - now)}"
+        until = _until(state, sight.now)
         hint = f"; {state.hint}" if state.hint else ""
         print(f"{state.name} is {state.state}, {until}: {state.reason}{hint}")

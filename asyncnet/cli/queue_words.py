@@ -68,7 +68,7 @@ def say(
         page = _on_the_store(settings, f"queue.{word}", which.arguments(reason))
         effects |= {_effect(word, it) for it in page}
         jobs += _shown(page, as_json=as_json)
-        if not as_json:
+        if not as_json and word != "retry":  # whose own words tell it
             print("no daemon runs; it counts from its next start on", file=sys.stderr)
     if as_json:
         print(json.dumps(jobs, ensure_ascii=False, indent=2))
@@ -91,7 +91,7 @@ def _through_daemon(settings: Settings, verb: str, arguments: Document) -> Itera
 
 def _on_the_store(settings: Settings, verb: str, arguments: Document) -> list[Document]:
     async def act(store: Store) -> list[Document]:
-        ask = QueueVerbs(store, settings.account).table()[verb]
+        ask = QueueVerbs(store, settings.account, running=False).table()[verb]
         jobs: list[Document] = []
         said = arguments
         while True:

@@ -54,8 +54,9 @@ class ServerOptions:
     def check(self, settings: Settings) -> None:
         """Raises UsageProblem."""
         if self.account and self.account not in settings.account:
-            known = ", ".join(settings.account) or "none"
-            raise UsageProblem(f"--account: there is no account {self.account!r}; known: {known}")
+            names = ", ".join(settings.account)
+            known = f"known are: {names}" if names else "none is configured"
+            raise UsageProblem(f"--account: there is no account {self.account!r}; {known}")
         if self.account and self.server:
             raise UsageProblem("--account and --server exclude each other")
         if not self.server and (self.tls or self.user or self.password_env or self.ca_file):

@@ -38,7 +38,7 @@ async def _serve(endpoint: Endpoint, maildir: Path) -> int:
     try:
         await test_sink.start()
     except OSError as error:
-        print(f"asyncnet: {error}", file=sys.stderr)
+        print(f"asyncnet: {error.strerror or error}", file=sys.stderr)
         return exit_codes.UNAVAILABLE
     print(f"sink on {endpoint}, mail goes to {maildir}/; Ctrl-C ends it", file=sys.stderr)
     try:

@@ -9,6 +9,7 @@ leaves without its envelope, or with that of another.
 import contextlib
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ from asyncnet.cli.assembly import (
 )
 from asyncnet.cli.mistakes import JobProblems, print_problems
 from asyncnet.cli.settings import read_settings
-from asyncnet.config import Settings
+from asyncnet.config import Settings, size_in_words
+from asyncnet.control.client import listens
 from asyncnet.mail.letter import Content, ContentError, Octets
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.opening import open_reader
@@ -179,7 +181,7 @@ def _outcome(place: Path, dropped_at: float, settings: Settings, deadline: float
             break
         time.sleep(POLL_S)
     if record is None:
-        print(f"{place}: not taken yet; is the daemon running?")
+        print(f"{place}: not taken yet; {_why_not_taken(settings)}")
         return exit_codes.TEMPFAIL
     print(f"{stem}: {record.status} ({record.claim.queue_id})")
     for it in record.recipients:
@@ -192,6 +194,19 @@ def _outcome(place: Path, dropped_at: float, settings: Settings, deadline: float
     if record.status is JobStatus.INVALID:
         return exit_codes.DATA
     return exit_codes.UNAVAILABLE if record.status.final else exit_codes.TEMPFAIL
+
+
+def _why_not_taken(settings: Settings) -> str:
+    """What keeps a job in pickup/, as far as it can be seen from here."""
+    folder = settings.spool.dir
+    if not listens(folder):
+        return "no daemon runs"
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(folder).free < settings.spool.min_free:
+            least = size_in_words(settings.spool.min_free)
+            why = f"its disk has less than {least} free ([spool] min_free)"
+            return f"the daemon runs and waits for room: {why}"
+    return "the daemon runs and has not come to it; its log may tell why"
 
 
 def _find(stem: str, dropped_at: float, settings: Settings) -> Record | None:

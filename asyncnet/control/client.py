@@ -16,6 +16,7 @@ from asyncnet.control.protocol import (
 )
 
 ANSWER_S = 40.0  # longer than the daemon gives itself
+LISTENS_S = 1.0
 CHUNK_OCTETS = 64 * 1024
 
 
@@ -53,6 +54,22 @@ def ask(folder: Path, verb: str, arguments: Arguments, *, answer_s: float = ANSW
     if not line.endswith(b"\n"):
         raise Unreachable(f"{path}: the daemon ended before its answer")
     return parse_answer(line)
+
+
+def listens(folder: Path) -> bool:
+    """Whether somebody takes connections there: a daemon runs, whatever else it does."""
+    try:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
+            address_of(folder / SOCKET_NAME) as address,
+        ):
+            connection.settimeout(LISTENS_S)
+            connection.connect(address)
+    except (PermissionError, TimeoutError):
+        return True  # there is one, of another user or busy
+    except OSError:
+        return False
+    return True
 
 
 def _read_line(connection: socket.socket, until: float) -> bytes:

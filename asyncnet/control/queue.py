@@ -60,6 +60,7 @@ class QueueVerbs:
     """The four verbs over one store.  clock gives seconds since the epoch.
 
     hands is None where nothing is leased in this process; accounts are those of the settings.
+    Not running: no daemon is there that would send at once.
     """
 
     def __init__(
@@ -68,8 +69,11 @@ class QueueVerbs:
         accounts: Collection[str] = (),
         hands: Hands | None = None,
         clock: Callable[[], float] = time.time,
+        *,
+        running: bool = True,
     ) -> None:
         self._store = store
+        self._running = running
         self._accounts = accounts
         self._hands = hands
         self._clock = clock
@@ -92,7 +96,8 @@ class QueueVerbs:
         while place < len(asked.keys) and len(jobs) < PAGE_JOBS:
             key = asked.keys[place]
             found, following = await self._some(word, asked, key, after, PAGE_JOBS - len(jobs))
-            jobs += [_document(it, word, key, states, self._clock()) for it in found]
+            sight = _Sight(states, self._clock(), self._running)
+            jobs += [_document(it, word, key, sight) for it in found]
             if not found and not after and key is not None:
                 jobs.append(await self._why_not(key))
             place, after = (place + 1, "") if following is None else (place, following)
@@ -205,9 +210,16 @@ def _usage(text: str) -> Refused:
 # In words.
 
 
-def _document(
-    it: Instructed, word: Word, key: str | None, states: Mapping[str, AccountState], now: float
-) -> Document:
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What the words tell besides the message."""
+
+    accounts: Mapping[str, AccountState]
+    now: float
+    running: bool
+
+
+def _document(it: Instructed, word: Word, key: str | None, sight: _Sight) -> Document:
     return {
         "key": key,
         "queue_id": it.queue_id,
@@ -217,11 +229,11 @@ def _document(
         "effect": str(it.effect),
         "status": str(it.status),
         "due_at": _moment(it.due_at),
-        "text": _words(it, word, states.get(it.account), now),
+        "text": _words(it, word, sight),
     }
 
 
-def _words(it: Instructed, word: Word, account: AccountState | None, now: float) -> str:
+def _words(it: Instructed, word: Word, sight: _Sight) -> str:
     if it.effect is Effect.FINISHED:
         return f"is finished: {it.status}"
     if it.effect is Effect.UNDER_WAY:
@@ -232,7 +244,8 @@ def _words(it: Instructed, word: Word, account: AccountState | None, now: float)
     if word is Word.CANCEL:
         some = "; some of its recipients have it" if it.status is JobStatus.PARTIAL else ""
         return f"is canceled{some}"
-    return _waits(it, word) + _obstacle(it, account, now)
+    said = _tried(it, running=sight.running) if word is Word.RETRY else _released(it)
+    return said + _obstacle(it, sight.accounts.get(it.account), sight.now)
 
 
 def _under_way(word: Word) -> str:
@@ -247,12 +260,20 @@ def _under_way(word: Word) -> str:
             return "is being sent right now"
 
 
-def _waits(it: Instructed, word: Word) -> str:
+def _tried(it: Instructed, *, running: bool) -> str:
     if it.effect is Effect.SCHEDULED:
-        return f"is not held; it goes at its time, {_moment(it.due_at)}"
-    if it.effect is Effect.UNCHANGED:
-        return "is due already" if word is Word.RETRY else "is not held"
-    return "is tried now" if word is Word.RETRY else "is released"
+        return f"is not tried before its time, {_moment(it.due_at)}"
+    due_already = it.effect is Effect.UNCHANGED
+    if not running:
+        is_due = "is due already, and " if due_already else "is "
+        return f"{is_due}tried as soon as a daemon runs: none does now"
+    return "is due already" if due_already else "is tried now"
+
+
+def _released(it: Instructed) -> str:
+    if it.effect is Effect.SCHEDULED:
+        return f"is released; it goes at its time, {_moment(it.due_at)}"
+    return "is not held" if it.effect is Effect.UNCHANGED else "is released"
 
 
 def _obstacle(it: Instructed, account: AccountState | None, now: float) -> str:

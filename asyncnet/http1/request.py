@@ -147,6 +147,11 @@ class RequestReader:
         """The Request for a head that will not be completed: too slow, or ended too soon."""
         return self._refuse(fault, len(self._buffer))
 
+    @property
+    def unread(self) -> bytes:
+        """Any octets that came, up to the limit, while no request-line was taken; else none."""
+        return b"" if self._method else bytes(self._buffer[self._line_start :])
+
     def _begins_badly(self) -> bool:
         """True when the first octet of the request-line can begin none."""
         if self._fields is not None or self._line_start >= len(self._buffer):
@@ -193,11 +198,12 @@ class RequestReader:
 
     def _refuse(self, fault: str, end: int) -> Request:
         # A HEAD must get no content even when the rest of its line is wrong.
-        if not self._method and self._fields is None:
+        method, target = self._method, self._target
+        if not method:
             words = bytes(self._buffer[self._line_start : end]).split(b" ")
-            self._method = words[0] if len(words) > 1 else b""
-            self._target = words[1] if len(words) > 2 else b""
-        return Request(self._method, self._target, b"", fault, True)
+            method = words[0] if len(words) > 1 else b""
+            target = words[1] if len(words) > 2 else b""
+        return Request(method, target, b"", fault, True)
 
 
 class _Fields:

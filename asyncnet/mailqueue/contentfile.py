@@ -76,7 +76,7 @@ class ContentFolder:
         except _Unread as unread:
             raise unread.error from unread
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+            raise StoreError(f"cannot write to {self._folder}: {error.strerror}") from error
         finally:
             if not done:
                 path.unlink(missing_ok=True)

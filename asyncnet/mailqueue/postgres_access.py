@@ -3,6 +3,10 @@
 What is said of it never holds a password: neither the URL nor what the driver's errors quote.
 """
 
+import os
+import re
+import socket
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -55,6 +59,7 @@ LOST = ("08", "57P")  # the connection broke; the server is going down or coming
 _ONCE_MORE = ("40", "55P03", "57014", "25P03", "53300", "25006")
 _UNSOUND = ("22", "23", "54")
 _DAMAGED = ("XX001", "XX002")
+_NUMBER = re.compile(r"\[Errno -?[0-9]+\] ")  # asyncio joins several errors to one text
 _FATAL = ("42P01", "42703")  # our tables are not there, or others
 
 
@@ -141,10 +146,19 @@ def state_of(error: BaseException) -> str:
     return getattr(error, "sqlstate", None) or ""
 
 
+def _words(error: Exception) -> str:
+    """An error's first line; the system's own words in place of its number and asyncio's."""
+    if isinstance(error, OSError) and error.errno:
+        own_numbers = isinstance(error, socket.gaierror | ssl.SSLError)
+        return (error.strerror or "") if own_numbers else os.strerror(error.errno)
+    words = _NUMBER.sub("", str(error).partition("\n")[0])
+    return words or type(error).__name__
+
+
 def refusal(place: str, error: Exception) -> StoreError:
     """Why the database cannot be used, in words for the operator; the error is not raised."""
     state = state_of(error)
-    words = str(error).partition("\n")[0] or type(error).__name__
+    words = _words(error)
     match error:
         case exceptions.InvalidAuthorizationSpecificationError():
             why = "it does not let us in; check user and password ($PGPASSWORD, password file)"

@@ -22,16 +22,24 @@ WHERE job_id = ANY($1::bytea[])
   AND (status NOT IN ('invalid', 'duplicate', 'failed', 'expired', 'canceled')
        OR EXISTS (SELECT FROM recipient WHERE recipient.job = job.id AND possible_duplicate))
 
+-- name: present_turns
+-- The first turn that waits in each of some lanes, in their order.
+SELECT (SELECT turn FROM job WHERE stage = 'waiting' AND job.route_key = lane.route_key
+           AND job.priority = lane.priority AND turn > 0
+        ORDER BY turn LIMIT 1)
+FROM unnest($1::bytea[], $2::integer[]) WITH ORDINALITY AS lane (route_key, priority, number)
+ORDER BY number
+
 -- name: insert_message
 -- A message that waits, or a duplicate (stage finished).  Gives nothing when the queue id is known,
 -- which makes the step repeatable.
 INSERT INTO job (queue_id, name, job_file, claimed_at, job_id, route_key, account, host, port,
                  tls_mode, message_id, reverse_path, smtputf8, require_tls, size_octets,
                  priority, expires_at, on_doubt, warnings, meta,
-                 body_8bit, id, owner, status, stage, due_at, finished_at)
+                 body_8bit, id, owner, status, stage, due_at, finished_at, turn)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
         $20, $21, coalesce($22, nextval(pg_get_serial_sequence('job', 'id'))), $23, $24, $25, $26,
-        $27)
+        $27, $28)
 ON CONFLICT (queue_id) DO NOTHING RETURNING queue_id, id
 
 -- name: insert_refusal
@@ -103,9 +111,10 @@ SELECT queue_id, fence, dot FROM job WHERE holder = ANY($1::bigint[]) AND stage 
 DELETE FROM holder WHERE id = ANY($1::bigint[])
 
 -- name: lease
--- Lease what is over, then what is due, $4 in all.  Each lane whose account is open gives its first
--- few in due order; more than wanted are looked at, since other machines may have some of them
--- locked just now, and those are skipped.
+-- Lease what is over, then what is due, $4 in all.  Each lane whose account is open gives the first
+-- few of its line and of those that go by their time, and the first of each come before the second
+-- of any.  More than wanted are looked at, since other machines may have some of them locked just
+-- now, and those are skipped.  Should one of them wait again, it goes by its time.
 WITH RECURSIVE lane AS (
     (SELECT route_key, priority FROM job WHERE stage = 'waiting'
      ORDER BY route_key, priority LIMIT 1)
@@ -115,34 +124,42 @@ WITH RECURSIVE lane AS (
            AND (job.route_key, job.priority) > (lane.route_key, lane.priority)
         ORDER BY job.route_key, job.priority LIMIT 1) AS next
 ), due AS (
-    SELECT front.* FROM lane
+    SELECT id, lane.priority, due_at, queue_id, row_number() OVER (
+        PARTITION BY lane.route_key, lane.priority, turn > 0
+        ORDER BY turn, due_at, queue_id) AS place
+    FROM lane
     LEFT JOIN account_state ON account_state.name = lane.route_key
     CROSS JOIN LATERAL (
-        SELECT id, priority, due_at, queue_id FROM job WHERE stage = 'waiting'
-           AND job.route_key = lane.route_key AND job.priority = lane.priority
-           AND job.due_at <= $1
-        ORDER BY job.due_at, job.queue_id LIMIT $2) AS front
-    WHERE coalesce(account_state.until, 0) <= $1 AND lane.route_key <> ALL($3::bytea[])
-), chosen AS (
-    SELECT id, min(rank) AS rank FROM (
-        (SELECT id, 0 AS rank FROM job WHERE stage = 'waiting' AND expires_at <= $1
-         ORDER BY expires_at LIMIT $2)
+        (SELECT id, turn, due_at, queue_id, expires_at FROM job WHERE stage = 'waiting'
+            AND job.route_key = lane.route_key AND job.priority = lane.priority
+            AND job.turn = 0 AND job.due_at <= $1
+         ORDER BY job.due_at, job.queue_id LIMIT $2)
         UNION ALL
-        (SELECT id, 1 FROM due ORDER BY priority, due_at, queue_id LIMIT $2)) AS both_kinds
-    GROUP BY id
+        (SELECT id, turn, due_at, queue_id, expires_at FROM job WHERE stage = 'waiting'
+            AND job.route_key = lane.route_key AND job.priority = lane.priority
+            AND job.turn > 0
+         ORDER BY job.turn, job.due_at, job.queue_id LIMIT $2)) AS front
+    WHERE coalesce(account_state.until, 0) <= $1 AND lane.route_key <> ALL($3::bytea[])
+      AND (front.expires_at <= $1) IS NOT TRUE
+), chosen AS (
+    (SELECT id, 0 AS rank, row_number() OVER (ORDER BY expires_at) AS place FROM job
+     WHERE stage = 'waiting' AND expires_at <= $1 ORDER BY expires_at LIMIT $2)
+    UNION ALL
+    (SELECT id, 1, row_number() OVER (ORDER BY priority, due.place, due_at, queue_id) AS place
+     FROM due ORDER BY priority, due.place, due_at, queue_id LIMIT $2)
 ), taken AS MATERIALIZED (
-    SELECT job.id FROM chosen JOIN job ON job.id = chosen.id
+    SELECT job.id, chosen.rank, chosen.place FROM chosen JOIN job ON job.id = chosen.id
     WHERE job.stage || '' = 'waiting'
-    ORDER BY chosen.rank, job.priority, job.due_at, job.queue_id LIMIT $4
+    ORDER BY chosen.rank, chosen.place LIMIT $4
     FOR UPDATE OF job SKIP LOCKED
 )
-UPDATE job SET stage = 'leased', fence = fence + 1, dot = false, holder = $5
+UPDATE job SET stage = 'leased', fence = fence + 1, dot = false, holder = $5, turn = 0
 FROM taken WHERE job.id = taken.id
 RETURNING job.id, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8,
     require_tls, body_8bit, attempts, message_id, size_octets, priority, claimed_at, expires_at,
     on_doubt,
     (SELECT octets FROM content WHERE content.job = job.id AND part = 0 AND size_octets <= $6),
-    due_at,
+    taken.rank, taken.place,
     ARRAY(SELECT position FROM recipient WHERE recipient.job = job.id
              AND recipient.status IN ('pending', 'deferred') ORDER BY position),
     ARRAY(SELECT address FROM recipient WHERE recipient.job = job.id

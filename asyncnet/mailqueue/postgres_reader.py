@@ -34,7 +34,7 @@ from asyncnet.mailqueue.store import (
 T = TypeVar("T")
 
 MAX_FOUND = 1_000  # one name may have been dropped any number of times
-MIGRATIONS = ("schema_1",)  # one transaction each; never change one that is out
+MIGRATIONS = ("schema_1", "schema_2")  # one transaction each; never change one that is out
 _UNFINISHED = frozenset(state for state in JobStatus if not state.final)
 
 
@@ -47,6 +47,10 @@ class Questions:
     async def known(self, queue_ids: Iterable[str]) -> frozenset[str]:
         ids = [it for it in queue_ids if it.isascii() and "\0" not in it]
         return frozenset(row[0] for row in await self._link.ask("known", ids))
+
+    async def under_way(self, queue_ids: Iterable[str]) -> frozenset[str]:
+        ids = [it for it in queue_ids if it.isascii() and "\0" not in it]
+        return frozenset(row[0] for row in await self._link.ask("under_way", ids))
 
     async def next_due(self, passing_over: Collection[str]) -> float | None:
         lanes = [octets(key) for key in passing_over]
@@ -199,6 +203,9 @@ class PostgresReader:
 
     def known(self, queue_ids: Iterable[str]) -> frozenset[str]:
         return self._run(self._questions.known(queue_ids))
+
+    def under_way(self, queue_ids: Iterable[str]) -> frozenset[str]:
+        return self._run(self._questions.under_way(queue_ids))
 
     def _run(self, question: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(question)

@@ -111,3 +111,10 @@ CREATE TABLE account_state (
 ALTER TABLE job SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02,
                      fillfactor = 80);
 ALTER TABLE holder SET (fillfactor = 50)
+
+-- name: schema_2
+-- Fairness between senders.  What is due as it comes in stands in its lane's line and has a turn
+-- there; what goes by its time (a send_at, and all that was ever leased) has none: 0.
+ALTER TABLE job ADD COLUMN turn bigint NOT NULL DEFAULT 0 CHECK (turn >= 0);
+DROP INDEX job_due;
+CREATE INDEX job_due ON job (route_key, priority, turn, due_at, queue_id) WHERE stage = 'waiting'

@@ -37,6 +37,7 @@ from asyncnet.mailqueue.store import (
     Settlement,
     StoreError,
 )
+from asyncnet.mailqueue.turns import Turns
 
 OVERSAMPLING = 4  # so many machines may be choosing at the same instant and all find enough
 
@@ -89,14 +90,15 @@ async def ring(connection: Connection, ready: str | None, owners: Iterable[str] 
 
 
 async def accept(
-    connection: Connection, arrivals: Sequence[Arrival], owner: str, window_s: float
+    connection: Connection, arrivals: Sequence[Arrival], owner: str, window_s: float, turns: Turns
 ) -> list[Acceptance]:
     """Insert messages; duplicates among them and of others' are found."""
     twins = await _twins(connection, arrivals, window_s)
-    values = [
-        (*message_row(it.message, it.size_octets, octets), it.job, owner, *_beginning(it, twin))
-        for it, twin in zip(arrivals, twins, strict=True)
-    ]
+    values = []
+    await _tell_turns(connection, arrivals, turns)
+    for it, twin in zip(arrivals, twins, strict=True):
+        row = message_row(it.message, it.size_octets, octets)
+        values.append((*row, it.job, owner, *_beginning(it, twin, turns)))
     inserted = await connection.fetchmany(QUERIES["insert_message"], values)
     jobs: dict[str, int] = {row[0]: row[1] for row in inserted}
     recipients, contents, outcomes = [], [], []
@@ -117,11 +119,27 @@ async def accept(
     return outcomes
 
 
-def _beginning(arrival: Arrival, twin: str | None) -> Row:
-    """Status, stage, due and finished time of a new row."""
-    if twin is None:
-        return (JobStatus.QUEUED, "waiting", arrival.message.due_at, None)
-    return (JobStatus.DUPLICATE, "finished", None, arrival.now)
+def _beginning(arrival: Arrival, twin: str | None, turns: Turns) -> Row:
+    """Status, stage, due and finished time and turn of a new row."""
+    if twin is not None:
+        return (JobStatus.DUPLICATE, "finished", None, arrival.now, 0)
+    message = arrival.message
+    at_once = message.due_at <= arrival.now
+    turn = turns.take(_lane(message), message.envelope.reverse_path) if at_once else 0
+    return (JobStatus.QUEUED, "waiting", message.due_at, None, turn)
+
+
+def _lane(message: NewMessage) -> tuple[str, int]:
+    return message.route.key, message.priority
+
+
+async def _tell_turns(connection: Connection, arrivals: Iterable[Arrival], turns: Turns) -> None:
+    lanes = list({_lane(it.message) for it in arrivals if it.message.due_at <= it.now})
+    if lanes:
+        keys, priorities = [octets(key) for key, _ in lanes], [number for _, number in lanes]
+        found = await rows(connection, "present_turns", keys, priorities)
+        for lane, (first,) in zip(lanes, found, strict=True):
+            turns.now_at(lane, first)
 
 
 async def _twins(
@@ -172,19 +190,19 @@ async def lease(
     found = await rows(
         connection, "lease", now, limit * OVERSAMPLING, lanes, limit, holder, inline_octets
     )
-    found.sort(key=lambda row: (row[14], row[19], row[1]))  # priority, due time, queue id
+    found.sort(key=lambda row: (row[19], row[20]))  # rank and place
     leases, owners = [], []
     for row in found:
         try:
             leases.append(_lease_from(row))
         except UNREADABLE as error:
-            owners.append(row[22])
+            owners.append(row[23])
             await _set_aside(connection, row[0], str(error), now)
     return leases, owners
 
 
 def _lease_from(row: Row) -> Lease:
-    return lease_from(row[:19], list(zip(row[20], map(told, row[21]), strict=True)))
+    return lease_from(row[:19], list(zip(row[21], map(told, row[22]), strict=True)))
 
 
 async def _set_aside(connection: Connection, job: int, why: str, now: float) -> None:

@@ -36,7 +36,7 @@ UPDATE job SET stage = 'held', status = 'held', note = $2 WHERE id = $1
 
 -- name: let_wait
 -- Waiting again, or due earlier.
-UPDATE job SET stage = 'waiting', status = $2, due_at = $3, note = '' WHERE id = $1
+UPDATE job SET stage = 'waiting', status = $2, due_at = $3, turn = 0, note = '' WHERE id = $1
 
 -- name: select
 -- The unfinished in the order of coming in, by status, and perhaps by route and key.
@@ -48,6 +48,10 @@ ORDER BY id LIMIT $6
 -- name: known
 -- Those of some queue ids that have a row.
 SELECT queue_id FROM job WHERE queue_id = ANY($1::text[])
+
+-- name: under_way
+-- Those of some queue ids that are leased.
+SELECT queue_id FROM job WHERE stage = 'leased' AND queue_id = ANY($1::text[])
 
 -- name: next_due
 -- When the first message will be due or over: of each lane the first due time, not before its
@@ -63,9 +67,14 @@ WITH RECURSIVE lane AS (
 )
 SELECT least((
     SELECT min(greatest(coalesce(account_state.until, 0), (
-        SELECT due_at FROM job WHERE stage = 'waiting'
-           AND job.route_key = lane.route_key AND job.priority = lane.priority
-        ORDER BY due_at LIMIT 1)))
+        SELECT min(due_at) FROM (
+            (SELECT due_at FROM job WHERE stage = 'waiting' AND job.route_key = lane.route_key
+                AND job.priority = lane.priority AND turn = 0
+             ORDER BY due_at LIMIT 1)
+            UNION ALL
+            (SELECT due_at FROM job WHERE stage = 'waiting' AND job.route_key = lane.route_key
+                AND job.priority = lane.priority AND turn > 0
+             ORDER BY turn, due_at LIMIT 1)) AS first)))
     FROM lane LEFT JOIN account_state ON account_state.name = lane.route_key
     WHERE lane.route_key <> ALL($1::bytea[])),
     (SELECT expires_at FROM job WHERE stage = 'waiting' ORDER BY expires_at LIMIT 1))
@@ -138,7 +147,8 @@ WHERE route_key IS NOT NULL GROUP BY route_key
 
 -- name: oldest
 -- Since when the oldest has waited: the first due time of any lane, or when the first of the
--- deferred came in.
+-- deferred came in.  Of what stands in a line, the oldest is among those of the first two turns,
+-- since nobody's next comes later.
 WITH RECURSIVE lane AS (
     (SELECT route_key, priority FROM job WHERE stage = 'waiting'
      ORDER BY route_key, priority LIMIT 1)
@@ -149,9 +159,17 @@ WITH RECURSIVE lane AS (
         ORDER BY job.route_key, job.priority LIMIT 1) AS next
 )
 SELECT least(
-    (SELECT min((SELECT due_at FROM job WHERE stage = 'waiting'
-                    AND job.route_key = lane.route_key AND job.priority = lane.priority
-                 ORDER BY due_at LIMIT 1)) FROM lane),
+    (SELECT min((
+        SELECT due_at FROM job WHERE stage = 'waiting' AND job.route_key = lane.route_key
+           AND job.priority = lane.priority AND turn = first.turn
+        ORDER BY due_at LIMIT 1))
+     FROM lane CROSS JOIN LATERAL (
+        SELECT 0 AS turn
+        UNION ALL
+        SELECT unnest(ARRAY[present.turn, present.turn + 1]) FROM (
+            SELECT turn FROM job WHERE stage = 'waiting' AND job.route_key = lane.route_key
+               AND job.priority = lane.priority AND turn > 0
+            ORDER BY turn LIMIT 1) AS present) AS first),
     (SELECT claimed_at FROM job WHERE status = 'deferred' ORDER BY id LIMIT 1))
 
 -- name: latest

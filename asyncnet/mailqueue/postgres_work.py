@@ -21,6 +21,7 @@ from asyncnet.mailqueue.store import (
     StoreError,
     Word,
 )
+from asyncnet.mailqueue.turns import Turns
 
 PURGE_ROWS = 500  # a step: no lock lasts long
 
@@ -42,6 +43,7 @@ class Work:
         self._access = access
         self._pulse = pulse
         self._window_s = window_s
+        self._turns = Turns()
         self._taking = Link(access)
         self._streaming = Link(access)
         self._leasing = Link(access)
@@ -183,7 +185,7 @@ class Work:
     async def _accept(
         self, connection: Connection, arrivals: Sequence[Arrival]
     ) -> list[Acceptance]:
-        outcomes = await steps.accept(connection, arrivals, self.owner, self._window_s)
+        outcomes = await steps.accept(connection, arrivals, self.owner, self._window_s, self._turns)
         await self._ring(connection, ready=Acceptance.QUEUED in outcomes)
         return outcomes
 

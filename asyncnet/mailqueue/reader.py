@@ -75,6 +75,10 @@ class SqliteReader:
         """Those of queue_ids that have a row."""
         return frozenset(row[0] for row in self._rows("known", json_list(queue_ids)))
 
+    def under_way(self, queue_ids: Iterable[str]) -> frozenset[str]:
+        """Those of queue_ids that are leased."""
+        return frozenset(row[0] for row in self._rows("under_way", json_list(queue_ids)))
+
     def next_due(self, passing_over: Collection[str] = ()) -> float | None:
         """When lease() may next have something; None: nothing that time alone will bring."""
         ((at,),) = self._rows("next_due", json_list(passing_over))

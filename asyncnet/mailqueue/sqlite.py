@@ -37,6 +37,7 @@ from asyncnet.mailqueue.store import (
     StoreError,
     Word,
 )
+from asyncnet.mailqueue.turns import Turns
 from asyncnet.mailqueue.writer import Urgency, Writer
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class SqliteStore:
         self._contents = ContentFolder(content_folder)
         self._dedup_window_s = dedup_window_s
         self._writer = Writer(path)
+        self._turns = Turns()  # touched by the writer's steps alone
         self._reader: SqliteReader | None = None
         # Questions have a thread and a connection of their own: a long list of records must
         # not hold up a commit.
@@ -117,7 +119,7 @@ class SqliteStore:
         self, now: float, limit: int, passing_over: Collection[str] = ()
     ) -> list[Lease]:
         lanes = json_list(passing_over)
-        step = partial(steps.lease, now=now, limit=limit, passing_over=lanes)
+        step = partial(steps.lease, now=now, limit=limit, passing_over=lanes, turns=self._turns)
         future = self._writer.submit(step, hint=self._leased)
         try:
             return (await asyncio.shield(future)).leases
@@ -228,6 +230,7 @@ class SqliteStore:
                 twins=twins,
                 due_at=message.due_at,
                 now=now,
+                turns=self._turns,
             ),
             hint=self._accepted,
         )

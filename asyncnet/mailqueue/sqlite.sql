@@ -120,15 +120,27 @@ WITH RECURSIVE walk (route_key, priority) AS (
 )
 SELECT route_key, priority FROM walk;
 
+-- name: schema_3
+-- Fairness between senders.  What is due as it comes in stands in its lane's line and has a turn
+-- there; what goes by its time (a send_at, and all that was ever leased) has none: 0.
+ALTER TABLE job ADD COLUMN turn INTEGER NOT NULL DEFAULT 0 CHECK (turn >= 0);
+DROP INDEX job_due;
+CREATE INDEX job_due ON job (route_key, priority, turn, due_at, queue_id) WHERE stage = 'waiting';
+
+-- name: present_turn
+-- The first turn that waits in a lane.
+SELECT turn FROM job
+WHERE stage = 'waiting' AND route_key = ?1 AND priority = ?2 AND turn > 0 ORDER BY turn LIMIT 1
+
 -- name: insert_message
 -- A message that waits, or a duplicate (stage finished).  Changes nothing when the queue id
 -- is known, which makes the step repeatable.
 INSERT INTO job (queue_id, name, job_file, claimed_at, job_id, route_key, account, host, port,
                  tls_mode, message_id, reverse_path, smtputf8, require_tls, size_octets,
                  priority, expires_at, on_doubt, warnings, meta,
-                 body_8bit, status, stage, in_file, due_at, finished_at)
+                 body_8bit, status, stage, in_file, due_at, finished_at, turn)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-        ?20, ?21, ?22, ?23, ?24, ?25, ?26)
+        ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
 ON CONFLICT (queue_id) DO NOTHING
 
 -- name: insert_refusal
@@ -163,39 +175,51 @@ UPDATE recipient SET status = 'canceled', text = ?2 WHERE job = ?1
 -- Those of a JSON list of queue ids that have a row.
 SELECT queue_id FROM job WHERE queue_id IN (SELECT value FROM json_each(?1))
 
--- name: lease_expired
--- Lease waiting messages whose time is over, whatever their account does: they cost no
--- attempt, only a verdict.
-UPDATE job SET stage = 'leased', fence = fence + 1, dot = 0
-WHERE id IN (SELECT id FROM job WHERE stage = 'waiting' AND expires_at <= ?1
-             ORDER BY expires_at LIMIT ?2)
-RETURNING id
+-- name: under_way
+-- Those of a JSON list of queue ids that are leased.
+SELECT queue_id FROM job
+WHERE stage = 'leased' AND queue_id IN (SELECT value FROM json_each(?1))
 
--- name: lease_due
--- Lease due messages: each lane whose account is open gives its first few in due order, and the
--- best of all lanes are taken.
-UPDATE job SET stage = 'leased', fence = fence + 1, dot = 0
-WHERE id IN (
-    SELECT due.id
+-- name: over
+-- Waiting messages whose time is over, whatever their account does: they cost no attempt, only a
+-- verdict.
+SELECT id FROM job WHERE stage = 'waiting' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2
+
+-- name: due
+-- What is due, in the order of sending: each lane whose account is open gives the first few of its
+-- line and of those that go by their time; and the first of each come before the second of any.
+SELECT id FROM (
+    SELECT front.id, front.priority, front.due_at, front.queue_id, row_number() OVER (
+        PARTITION BY front.route_key, front.priority, front.turn > 0
+        ORDER BY front.turn, front.due_at, front.queue_id) AS place
     FROM lane
     LEFT JOIN account_state ON account_state.name = lane.route_key
-    CROSS JOIN job AS due ON due.id IN (
-        SELECT id FROM job AS front WHERE front.stage = 'waiting'
-           AND front.route_key = lane.route_key AND front.priority = lane.priority
-           AND front.due_at <= ?1
-        ORDER BY front.due_at, front.queue_id LIMIT ?2)
+    CROSS JOIN job AS front ON front.id IN (
+        SELECT * FROM (
+            SELECT id FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
+               AND priority = lane.priority AND turn = 0 AND due_at <= ?1
+            ORDER BY due_at, queue_id LIMIT ?2)
+        UNION ALL
+        SELECT * FROM (
+            SELECT id FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
+               AND priority = lane.priority AND turn > 0
+            ORDER BY turn, due_at, queue_id LIMIT ?2))
     WHERE coalesce(account_state.until, 0) <= ?1
-      AND lane.route_key NOT IN (SELECT value FROM json_each(?3))
-    ORDER BY due.priority, due.due_at, due.queue_id LIMIT ?2)
-RETURNING id
+      AND lane.route_key NOT IN (SELECT value FROM json_each(?3)))
+ORDER BY priority, place, due_at, queue_id LIMIT ?2
+
+-- name: lease
+-- Lease a JSON list of ids.  Should one of them wait again, it goes by its time.
+UPDATE job SET stage = 'leased', fence = fence + 1, dot = 0, turn = 0
+WHERE id IN (SELECT value FROM json_each(?1))
 
 -- name: leased_messages
--- What a lease tells, for a JSON list of ids, in the order of sending, small content along.
-SELECT id, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8, require_tls,
+-- What a lease tells, for a JSON list of ids, in its order, small content along.
+SELECT job.id, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8, require_tls,
        body_8bit, attempts, message_id, size_octets, priority, claimed_at, expires_at, on_doubt,
        (SELECT octets FROM content WHERE content.job = job.id)
-FROM job WHERE id IN (SELECT value FROM json_each(?1))
-ORDER BY priority, due_at, queue_id
+FROM json_each(?1) AS listed CROSS JOIN job ON job.id = listed.value
+ORDER BY listed.key
 
 -- name: open_recipients
 -- The recipients still to be tried of a JSON list of job ids.
@@ -212,9 +236,15 @@ WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased' AND word IS NULL
 -- When the first message will be due or over: of each lane the first due time, not before
 -- its account is open.
 SELECT min(at) FROM (
-    SELECT max(coalesce(account_state.until, 0),
-               (SELECT min(due_at) FROM job AS front WHERE front.stage = 'waiting'
-                   AND front.route_key = lane.route_key AND front.priority = lane.priority)) AS at
+    SELECT max(coalesce(account_state.until, 0), (
+        SELECT min(due_at) FROM (
+            SELECT * FROM (
+                SELECT due_at FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
+                   AND priority = lane.priority AND turn = 0 ORDER BY due_at LIMIT 1)
+            UNION ALL
+            SELECT * FROM (
+                SELECT due_at FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
+                   AND priority = lane.priority AND turn > 0 ORDER BY turn, due_at LIMIT 1)))) AS at
     FROM lane LEFT JOIN account_state ON account_state.name = lane.route_key
     WHERE lane.route_key NOT IN (SELECT value FROM json_each(?1))
     UNION ALL
@@ -301,7 +331,7 @@ UPDATE job SET stage = 'held', status = 'held', note = ?2 WHERE id = ?1
 
 -- name: let_wait
 -- Waiting again, or due earlier.
-UPDATE job SET stage = 'waiting', status = ?2, due_at = ?3, note = '' WHERE id = ?1
+UPDATE job SET stage = 'waiting', status = ?2, due_at = ?3, turn = 0, note = '' WHERE id = ?1
 
 -- name: cancel_open
 -- Whoever was not tried learns why from the text; the others keep their server's last words.
@@ -434,11 +464,20 @@ WHERE route_key IS NOT NULL GROUP BY route_key
 
 -- name: oldest
 -- Since when the oldest has waited: the first due time of any lane, or when the first of the
--- deferred came in.
+-- deferred came in.  Of what stands in a line, the oldest is among those of the first two turns,
+-- since nobody's next comes later.
 SELECT min(at) FROM (
-    SELECT (SELECT due_at FROM job WHERE stage = 'waiting'
-               AND job.route_key = lane.route_key AND job.priority = lane.priority
+    SELECT (SELECT due_at FROM job WHERE stage = 'waiting' AND job.route_key = lane.route_key
+               AND job.priority = lane.priority AND turn = 0
             ORDER BY due_at LIMIT 1) AS at FROM lane
+    UNION ALL
+    SELECT (SELECT due_at FROM job WHERE stage = 'waiting' AND job.route_key = present.route_key
+               AND job.priority = present.priority AND turn = present.turn + present.following
+            ORDER BY due_at LIMIT 1)
+    FROM (SELECT route_key, priority, following, (
+              SELECT turn FROM job WHERE stage = 'waiting' AND job.route_key = lane.route_key
+                 AND job.priority = lane.priority AND turn > 0 ORDER BY turn LIMIT 1) AS turn
+          FROM lane CROSS JOIN (SELECT 0 AS following UNION ALL SELECT 1)) AS present
     UNION ALL
     SELECT * FROM (SELECT claimed_at FROM job WHERE status = 'deferred' ORDER BY id LIMIT 1))
 

@@ -24,11 +24,13 @@ from asyncnet.mailqueue.rows import (
 )
 from asyncnet.mailqueue.settling import IN_DOUBT_AT_START, judged, standing_after
 from asyncnet.mailqueue.store import Acceptance, Lease, LeaseLost, Settlement
+from asyncnet.mailqueue.turns import Turns
 from asyncnet.mailqueue.words import cancel
 
 PURGE_ROWS = 500  # a step: the writer is nobody's alone for long
 
 # Bound once: a mapping lookup per statement is measurable at this rate.
+_PRESENT_TURN = QUERIES["present_turn"]
 _INSERT_MESSAGE = QUERIES["insert_message"]
 _INSERT_RECIPIENT = QUERIES["insert_recipient"]
 _INSERT_CONTENT = QUERIES["insert_content"]
@@ -48,6 +50,7 @@ def accept(
     twins: Row | None,
     due_at: float,
     now: float,
+    turns: Turns,
 ) -> Acceptance:
     """Insert a message; twins holds find_twin's parameters if it has an idempotency key.
 
@@ -56,9 +59,10 @@ def accept(
     twin = cursor.execute(_FIND_TWIN, twins).fetchone() if twins is not None else None
     state: Row
     if twin is None:
-        state = (JobStatus.QUEUED, "waiting", inline is None, due_at, None)
+        turn = _turn(cursor, row, turns) if due_at <= now else 0
+        state = (JobStatus.QUEUED, "waiting", inline is None, due_at, None, turn)
     else:
-        state = (JobStatus.DUPLICATE, "finished", False, None, now)
+        state = (JobStatus.DUPLICATE, "finished", False, None, now, 0)
     cursor.execute(_INSERT_MESSAGE, row + state)
     if not cursor.connection.changes():
         return Acceptance.KNOWN
@@ -75,6 +79,14 @@ def accept(
     return Acceptance.QUEUED
 
 
+def _turn(cursor: apsw.Cursor, row: Row, turns: Turns) -> int:
+    lane, reverse_path = (row[5], row[15]), row[11]
+    if not turns.knows(lane):
+        first = cursor.execute(_PRESENT_TURN, lane).fetchone()
+        turns.now_at(lane, None if first is None else first[0])
+    return turns.take(lane, reverse_path)
+
+
 def refuse(cursor: apsw.Cursor, row: Row) -> None:
     """Insert a job that is finished from the start."""
     cursor.execute(QUERIES["insert_refusal"], row)
@@ -88,18 +100,25 @@ class Leased:
     set_aside: int = 0
 
 
-def lease(cursor: apsw.Cursor, now: float, limit: int, passing_over: str) -> Leased:
+def lease(cursor: apsw.Cursor, now: float, limit: int, passing_over: str, turns: Turns) -> Leased:
     """Lease what is over, then what is due, limit in all; passing_over is a JSON list."""
-    jobs = fetched(cursor, "lease_expired", now, limit)
-    if len(jobs) < limit:
-        jobs += fetched(cursor, "lease_due", now, limit - len(jobs), passing_over)
-    if not jobs:
+    ids = _leased_now(cursor, fetched(cursor, "over", now, limit))
+    if len(ids) < limit:
+        ids += _leased_now(cursor, fetched(cursor, "due", now, limit - len(ids), passing_over))
+    if not ids:
         return Leased([])
-    ids = [job for (job,) in jobs]
+    turns.move_on()
     try:
         return Leased(_leases(cursor, ids))
     except UNREADABLE:
         return _leases_one_by_one(cursor, ids, now)
+
+
+def _leased_now(cursor: apsw.Cursor, found: list[Row]) -> list[int]:
+    ids = [job for (job,) in found]
+    if ids:
+        cursor.execute(QUERIES["lease"], (json_list(ids),))
+    return ids
 
 
 def _leases(cursor: apsw.Cursor, ids: list[int]) -> list[Lease]:

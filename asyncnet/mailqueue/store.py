@@ -26,6 +26,12 @@ A row may be damaged: by a disk, a hand, a bug of ours.  No other waits for that
 be leased is finished (failed, or what its recipients reached), one to be reported is reported as
 far as it can be read, and the record's errors and the recipients' texts say what was damaged.
 
+Big and small senders: what is due as it comes in stands in its lane's line (a lane is an account,
+or server, and a priority) with a turn of its own, the one after its sender's last, but never before
+the present one: the next mail of everybody comes before anybody's second, however many one has
+dropped (turns).  The sender is the reverse-path, without regard to case.  What goes by its time (a
+send_at, and all that was ever leased) has no turn and goes beside the line, mail by mail.
+
 Times are seconds since the epoch on the caller's clock; the store itself reads no clock.
 """
 
@@ -379,7 +385,11 @@ class Store(Protocol):
     async def lease(
         self, now: float, limit: int, passing_over: Collection[str] = ()
     ) -> list[Lease]:
-        """Lease up to limit messages that are due: by priority, then due time, then id.
+        """Lease up to limit messages that are due: by priority, then fairly.
+
+        Of one priority each lane gives, in turn with the others, from its line (see above; in the
+        order of turns, whatever the clock says by now) and from what goes by its time (in the
+        order of due times); where they are even, by due time, then id.
 
         Messages whose account waits (see AccountState.until), and those of the Route.keys in
         passing_over (whose holder has enough of them), are left where they are; one whose

@@ -7,6 +7,7 @@ and bring the file back into pickup/, where it would be claimed as a second mail
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,7 +20,7 @@ from asyncnet.spool.files import DISK_FAILS
 from asyncnet.spool.flush import GroupFlush
 from asyncnet.spool.handover import HandOver, TooEarly
 from asyncnet.spool.taking import Taken, take
-from asyncnet.spool.trouble import Trouble, sleep_unless
+from asyncnet.spool.trouble import Line, Trouble, sleep_unless
 
 IN_FLIGHT = 256  # jobs between claim and commit: enough for one commit to carry hundreds
 DISK_TRIES = 30  # at a file on a disk that fails, a second between them
@@ -48,7 +49,7 @@ class Bringing:
         self._queue = queue
         self._hand_over = hand_over
         self._flush = flush
-        self._trouble = trouble
+        self._line = Line(trouble, stopping)
         self._stopping = stopping
         self._on_fault = on_fault
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -99,7 +100,7 @@ class Bringing:
         for number, (claim, taken) in enumerate(batch, 1):
             task = asyncio.create_task(self._bring(claim, taken, flushed=flushed))
             self._keep(task)
-            task.add_done_callback(self._brought)
+            task.add_done_callback(partial(self._brought, claim.queue_id))
             if number % COMPOSED_A_TURN == 0:
                 await asyncio.sleep(0)
 
@@ -107,8 +108,10 @@ class Bringing:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _brought(self, task: asyncio.Task[None]) -> None:
+    def _brought(self, queue_id: str, task: asyncio.Task[None]) -> None:
         self._slots.release()
+        if not self._stopping.is_set():
+            self._line.leave(queue_id)  # however it ended: this job waits for nothing any more
         if not task.cancelled() and (fault := task.exception()) is not None:
             # A fault of ours.  The other jobs go on; this one is redone at the next start.
             log.error("a claimed job was not handed over", exc_info=fault)
@@ -132,23 +135,28 @@ class Bringing:
                     taken = await self._read(claim)
                 if taken is not None:
                     await self._hand_over.bring(claim, taken)
-                self._trouble.over()
                 return
             except TooEarly as early:
                 await self._pause(early.wait_s)
             except (StoreBroken, SpoolBroken) as error:
                 self._on_fault(error)
             except FileNotFoundError:
-                log.warning("a claimed job was removed by somebody", job_file=claim.job_file)
-                return
+                if self._queue.is_dir():
+                    log.warning("a claimed job was removed by somebody", job_file=claim.job_file)
+                    return
+                self._line.join(claim.queue_id, f"{self._queue} is gone")
+                await self._line.turn()
             except StoreError as error:
-                await self._trouble.wait(str(error))
+                self._line.join(claim.queue_id, str(error))
+                await self._line.turn()
             except OSError as error:
                 tries += error.errno == DISK_FAILS
                 if tries > DISK_TRIES:
                     refused = _unreadable(error)
                     continue
-                await self._trouble.wait(error.strerror or str(error))
+                self._line.join(claim.queue_id, error.strerror or str(error))
+                # A failing disk may be this job's trouble alone, and its tries are counted.
+                await self._line.turn(alone=error.errno == DISK_FAILS)
             if self._stopping.is_set():
                 return  # the file lies in queue/ and is taken again at the next start
 

@@ -22,12 +22,15 @@ from pathlib import Path
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.store import Record
 from asyncnet.spool.earlier_files import EarlierFiles, result_in
+from asyncnet.spool.files import LOCAL_FAULTS
 from asyncnet.spool.flush import flush_file_system
 from asyncnet.spool.folder import (
     ENVELOPE_ENDING,
+    OUT_OF_REACH,
     RESULT_ENDING,
     SpoolFolder,
     companion_name,
+    folder_gone,
     is_there,
     split_name,
 )
@@ -67,8 +70,11 @@ class Filing:
             try:
                 filed.append(Filed(record, self._file_one(record)))
             except OSError as error:
-                fault = _told(record, error)
-        self.folder.flush((self.folder.sent, self.folder.failed, self.folder.queue))
+                fault = self._told(record, error)
+        # One that is gone holds up no job that has nothing there.
+        targets = {self._target(it.record) for it in filed}
+        if targets:
+            self.folder.flush((*sorted(targets), self.folder.queue))
         return filed, fault
 
     def _write_results(self, records: Sequence[Record]) -> tuple[list[Record], str | None]:
@@ -99,7 +105,7 @@ class Filing:
                 octets = result_octets(record, earlier, letter)
                 _write(self._aside(record), octets, flushed=flushed)
             except OSError as error:
-                fault = _told(record, error)
+                fault = self._told(record, error)
             else:
                 written.append(record)
         return written, fault
@@ -128,6 +134,15 @@ class Filing:
 
     def _target(self, record: Record) -> Path:
         return self.folder.sent if record.status is JobStatus.SENT else self.folder.failed
+
+    def _told(self, record: Record, error: OSError) -> str:
+        """The reason, without the job's name where it is the same for every job."""
+        if error.errno in LOCAL_FAULTS:
+            return error.strerror or str(error)
+        target = self._target(record)
+        if error.errno in OUT_OF_REACH and not os.access(target, os.W_OK | os.X_OK):
+            return folder_gone(target, error)
+        return f"{record.claim.name}: {error.strerror}"
 
     def _aside(self, record: Record) -> str:
         return f"{self._target(record)}/.{record.claim.queue_id}{RESULT_ENDING}.tmp"
@@ -160,7 +175,3 @@ def _free_name(target: Path, record: Record, endings: Sequence[str]) -> str:
     # A job's file without a result: another's, unless ours was moved there already.
     clash = any(is_there(f"{target}/{name}{ending}") for ending in endings)
     return distinct if clash else name
-
-
-def _told(record: Record, error: OSError) -> str:
-    return f"{record.claim.name}: {error.strerror}"

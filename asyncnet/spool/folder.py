@@ -30,6 +30,9 @@ COMPANION_ENDINGS = (ENVELOPE_ENDING, RESULT_ENDING)
 # There is no such file, or there cannot be: of a long name the companion's is too long.
 NO_FILE = (errno.ENOENT, errno.ENAMETOOLONG)
 
+# A folder was taken away, or its rights: whoever did it may put it back.
+OUT_OF_REACH = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+
 # A file name has at most 255 octets on every file system that matters.  The longest made of a
 # stem is "STEM~QUEUEID.envelope.yaml", 31 octets more.
 MAX_STEM_OCTETS = 200
@@ -97,6 +100,13 @@ def is_there(path: str | Path) -> bool:
             return False
         raise
     return True
+
+
+def folder_gone(folder: Path, error: OSError) -> str:
+    """What is waited for where a folder is out of reach."""
+    if error.errno == errno.ENOENT:
+        return f"{folder} is gone"
+    return f"{folder}: {error.strerror}"
 
 
 class SpoolFolder:
@@ -199,7 +209,8 @@ class SpoolFolder:
     def flush(self, folders: Iterable[Path]) -> None:
         """Put the renames of folders on the disk.
 
-        Raises SpoolBroken: after a failed flush nobody knows what is there.
+        Raises SpoolBroken: after a failed flush nobody knows what is there.  Raises OSError where
+        none was begun, for a local fault or since the folder is out of reach: it waits for that.
         """
         for folder in folders:
             try:
@@ -207,6 +218,9 @@ class SpoolFolder:
             except OSError as error:
                 if error.errno in LOCAL_FAULTS:
                     raise
+                if error.errno in OUT_OF_REACH:
+                    # Without its number: FileNotFoundError would tell of a job's file.
+                    raise OSError(folder_gone(folder, error)) from error
                 raise SpoolBroken(f"{folder}: cannot be opened: {error.strerror}") from error
             try:
                 os.fsync(descriptor)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import structlog
 
-from asyncnet.config import AccountSettings, QueueSettings, SpoolSettings
+from asyncnet.config import AccountSettings, QueueSettings, SpoolSettings, size_in_words
 from asyncnet.mailqueue.store import Claim, Store
 from asyncnet.spool.assemble import Rules
 from asyncnet.spool.bringing import Bringing
@@ -104,15 +104,18 @@ class Intake:
         self._ended = asyncio.Event()
         self._ended.set()  # until run() begins
         self._failure: Exception | None = None
-        self._trouble = Trouble("intake", self._stopping)
-        # Apart from it: jobs that were claimed before still end well meanwhile.
+        # Each step has its own, and ends it: jobs that were claimed before still end well while
+        # no other can be seen or taken.
+        self._unseen = Trouble("intake", self._stopping)
+        self._untaken = Trouble("intake", self._stopping)
+        self._unbrought = Trouble("intake", self._stopping)
         self._no_room = Trouble("intake", self._stopping)
         self._noticing = Noticing(
             folder.pickup,
             self._pickup,
             spool.scan,
             clock=clock,
-            trouble=self._trouble,
+            trouble=self._unseen,
             stopping=self._stopping,
             on_fault=self._end,
         )
@@ -130,7 +133,7 @@ class Intake:
             folder.queue,
             hand_over,
             self._flush,
-            trouble=self._trouble,
+            trouble=self._unbrought,
             stopping=self._stopping,
             on_fault=self._end,
         )
@@ -139,6 +142,14 @@ class Intake:
     def watching(self) -> asyncio.Event:
         """Set while events tell of new files."""
         return self._noticing.watching
+
+    @property
+    def waits_for(self) -> str | None:
+        """The fault of this machine that keeps jobs from being taken; None: none does.
+
+        Too little room is left out: that is there to be measured by whoever wants to know.
+        """
+        return self._unseen.reason or self._untaken.reason or self._unbrought.reason
 
     @property
     def begun(self) -> asyncio.Event:
@@ -189,9 +200,11 @@ class Intake:
         while not self._stopping.is_set():
             try:
                 left = await left_behind(self._folder, self._store.known)
-                return left.claims + repair(self._folder, left.companions)
+                claims = left.claims + repair(self._folder, left.companions)
+                self._untaken.over()
+                return claims
             except OSError as error:
-                await self._trouble.wait(error.strerror or str(error))
+                await self._untaken.wait(error.strerror or str(error))
         return []
 
     async def _work(self) -> None:
@@ -210,10 +223,11 @@ class Intake:
             name = self._pickup.next()
             try:
                 await self._take(name)
+                self._untaken.over()
             except OSError as error:
                 self._pickup.notice(name)
                 self._bringing.go_on()
-                await self._trouble.wait(error.strerror or str(error))
+                await self._untaken.wait(error.strerror or str(error))
             if time.perf_counter() >= until_s:
                 return
 
@@ -231,7 +245,7 @@ class Intake:
         if free >= self._min_free_octets:
             self._no_room.over()
             return True
-        needed = f"{self._min_free_octets / 1e6:g} MB"
+        needed = size_in_words(self._min_free_octets)
         why = f"the disk of {root} has less than {needed} free ([spool] min_free): make room"
         await self._no_room.wait(why)
         return False

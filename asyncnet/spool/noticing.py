@@ -92,6 +92,7 @@ class Noticing:
             except OSError as error:
                 await self._trouble.wait(f"{self._folder}: {error.strerror}")
                 continue
+            self._trouble.over()
             following = self._pickup.compare(found, self._clock())
             wait_s = min(following - self._clock(), self._scan_s)
             await sleep_unless(self._scan_now, max(wait_s, self._scan_s / SCANS_BETWEEN))

@@ -67,6 +67,11 @@ class Reporter:
         self._ended.set()  # until run() begins
         self._trouble = Trouble("reporter", self._stopping)
 
+    @property
+    def waits_for(self) -> str | None:
+        """The fault of this machine that keeps results from being filed; None: none does."""
+        return self._trouble.reason
+
     async def run(self) -> None:
         """Report until stop().  Raises StoreBroken or SpoolBroken: end the process then."""
         self._ended.clear()
@@ -132,6 +137,7 @@ class Reporter:
         try:
             records = await self._store.unreported(BATCH)
             if not records:
+                self._trouble.over()
                 return 0
             filed, fault = await asyncio.to_thread(self._filing.file, records)
             done = [it.record.claim.queue_id for it in filed]

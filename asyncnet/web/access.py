@@ -1,5 +1,6 @@
 """The access log: one structured line for each answered request."""
 
+import re
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -7,6 +8,8 @@ import structlog
 from asyncnet.http1.request import Request
 
 MAX_TARGET_OCTETS = 200  # enough to know the request again, too little to fill a disk
+
+_TARGET_END = re.compile(rb"[ \n]|\r\n|\r\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,16 @@ class AccessEntry:
     fault: str | None
 
 
-def describe_access(request: Request, response: bytes, time_s: float, peer: object) -> AccessEntry:
-    """The entry for one answer; peer is what the socket calls it, None when already gone."""
+def describe_access(
+    request: Request, response: bytes, time_s: float, peer: object, unread: bytes = b""
+) -> AccessEntry:
+    """The entry for one answer; peer is what the socket calls it, None when already gone.
+
+    unread is where the reading of a refused head stopped: a target that was not read stands there.
+    """
     return AccessEntry(
         method=_escape(request.method),
-        target=_escape(request.target),
+        target=_escape(request.target or _target_in(request.method, unread)),
         status=int(response[9:12]),
         octets=len(response),
         time_ms=round(time_s * 1000, 3),
@@ -38,6 +46,14 @@ def describe_access(request: Request, response: bytes, time_s: float, peer: obje
 def log_access(entry: AccessEntry) -> None:
     """Write the entry as one line of the daemon's log."""
     structlog.get_logger("asyncnet.http").info("request", **asdict(entry))
+
+
+def _target_in(method: bytes, unread: bytes) -> bytes:
+    """The target in a request-line that was refused before its end, as far as it came."""
+    start = method + b" "
+    if not method or not unread.startswith(start):
+        return b""
+    return _TARGET_END.split(unread[len(start) :], maxsplit=1)[0]
 
 
 def _escape(octets: bytes) -> str:

@@ -16,6 +16,7 @@ import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import structlog
@@ -48,12 +49,16 @@ class _Connection:
     __slots__ = ("deadline", "expired", "head", "since", "task", "writer")
 
     def __init__(
-        self, task: "asyncio.Task[None]", writer: asyncio.StreamWriter, since: float, limit_s: float
+        self,
+        task: "asyncio.Task[None]",
+        writer: asyncio.StreamWriter,
+        deadline: float,
+        since: float,
     ) -> None:
         self.task = task
         self.writer = writer
-        self.since = since
-        self.deadline = since + limit_s
+        self.deadline = deadline  # by the loop's clock, which goes by milliseconds on uvloop
+        self.since = since  # by perf_counter(), where somebody wants to know
         self.expired = False  # the sweeper cancelled it, not stop()
         self.head: RequestReader | None = None  # a head that comes in pieces; None: no octet yet
 
@@ -84,6 +89,7 @@ class HttpListener:
         self._log_access = access_log if settings.access_log else None
         self._sockets = sockets
         self._on_answer = on_answer
+        self._timed = on_answer is not None or self._log_access is not None
         self._max_connections = settings.max_connections
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
@@ -198,7 +204,9 @@ class HttpListener:
             return
         task = asyncio.current_task(self._loop)  # unasked, it would ask the system for our pid
         assert task is not None
-        connection = _Connection(task, writer, self._loop.time(), self._settings.head_timeout)
+        deadline = self._loop.time() + self._settings.head_timeout
+        since = perf_counter() if self._timed else 0.0
+        connection = _Connection(task, writer, deadline, since)
         self._open.add(connection)
         self._heads[connection] = None
         try:
@@ -229,14 +237,20 @@ class HttpListener:
         # At high water 0 both loops write at once and then tell truly what is left over.
         transport.set_write_buffer_limits(0)
         transport.write(response)
-        if self._on_answer is not None:
-            self._on_answer(response, self._loop.time() - connection.since)
-        if self._log_access is not None:
-            time_s = self._loop.time() - connection.since
-            peer = transport.get_extra_info("peername")
-            self._log_access(describe_access(request, response, time_s, peer))
+        if self._timed:
+            self._tell(connection, request, response)
         if request.drain or transport.get_write_buffer_size():
             await self._end_gently(connection, reader, request.drain)
+
+    def _tell(self, connection: _Connection, request: Request, response: bytes) -> None:
+        """Let those know of an answer who want to."""
+        time_s = perf_counter() - connection.since
+        if self._on_answer is not None:
+            self._on_answer(response, time_s)
+        if self._log_access is not None:
+            peer = connection.writer.get_extra_info("peername")
+            unread = b"" if connection.head is None else connection.head.unread
+            self._log_access(describe_access(request, response, time_s, peer, unread))
 
     async def _read_on(
         self, connection: _Connection, reader: asyncio.StreamReader, data: bytes

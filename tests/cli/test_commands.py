@@ -73,10 +73,12 @@ async def test_check_goes_through_folders_and_counts(tmp_path: Path) -> None:
     (jobs / "inner" / "notes.txt").write_text("no job")
     (jobs / "inner" / "ready.eml").write_text("From: ada@example.org\nTo: nobody\n\n")
     (jobs / ".hidden.yaml").write_text("no job")
+    (jobs / "rules.yml").write_text("groups:\n  - name: another program's\n")
     os.mkfifo(jobs / "pipe.yaml")
     ended = await run(tmp_path, "check", "jobs", "-c", "asyncnet.toml")
     assert ended.code == 65
     assert ended.out.splitlines()[-1] == "1 good, 2 wrong"
+    assert "jobs/rules.yml: passed over: it has none of the keys of a job" in ended.err
     assert "jobs/inner/ready.eml:2:1: To: is missing the domain" in ended.err
     assert "jobs/inner/wrong.yaml:1:5: to: is missing the domain" in ended.err
     assert "jobs/inner/wrong.yaml:2:15: attachments[0]: 'gone.pdf': there is no" in ended.err
@@ -276,6 +278,16 @@ async def test_queue_shows_what_waits_and_why_beside_the_daemon(tmp_path: Path, 
     statuses = {it["address"]: it["status"] for it in document["recipients"]}
     assert statuses == {"ok@example.com": "accepted", "defer-451@example.com": "deferred"}
     assert unknown.code == 65
+
+
+async def test_submit_tells_a_daemon_that_waits_from_one_that_is_not_there(tmp_path: Path) -> None:
+    config = config_text(tmp_path, 1025).replace("[spool]", '[spool]\nmin_free = "900000000GB"')
+    async with running(tmp_path, config):
+        waits = await run(tmp_path, "submit", job(tmp_path), "--wait", "0.2", "-c", "asyncnet.toml")
+    gone = await run(tmp_path, "submit", job(tmp_path), "--wait", "0.2", "-c", "asyncnet.toml")
+    assert waits.code == gone.code == 75
+    assert "not taken yet; the daemon runs and waits for room: its disk has less" in waits.out
+    assert "not taken yet; no daemon runs" in gone.out
 
 
 async def test_queue_without_a_queue_says_so(tmp_path: Path) -> None:

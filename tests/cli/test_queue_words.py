@@ -114,6 +114,10 @@ async def test_without_a_daemon_the_store_is_written_itself(tmp_path: Path, sink
         await accepted(daemon, "one", "two", more=FAR)
     held = await queue(tmp_path, "hold", "one")
     canceled = await queue(tmp_path, "cancel", "two", "--json")
+    retried = await queue(tmp_path, "retry", "one")
+    again = await queue(tmp_path, "hold", "one")
+    assert "is not tried before its time, 2099-" in retried.out
+    assert (again.code, retried.err) == (0, "")
     assert (held.code, held.err) == (0, "no daemon runs; it counts from its next start on\n")
     assert [(it["name"], it["effect"]) for it in canceled.jobs] == [("two", "done")]
     async with running(tmp_path, config) as daemon:
@@ -127,7 +131,7 @@ async def test_without_a_daemon_the_store_is_written_itself(tmp_path: Path, sink
     [
         (["hold"], "say which: ids or names, an account, a state, or all"),
         (["hold", "one", "--all"], "not both"),
-        (["cancel", "--state", "sent"], "'sent' is not one of"),
+        (["cancel", "--state", "sent"], "'--state': 'sent' is not one of"),
         (["cancel", "--account", "locla"], "there is no account 'locla'; did you mean 'local'?"),
     ],
 )

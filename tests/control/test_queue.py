@@ -192,11 +192,16 @@ async def test_what_still_keeps_a_job_is_told(jobs: Queue) -> None:
         "but its account is held (535 wrong password): asyncnet account release work"
         in (first["text"])
     )
-    assert (second["effect"], "at its time, 2027-01-15T08:01:00Z" in second["text"]) == (
-        "scheduled",
-        True,
-    )
+    assert second["effect"] == "scheduled"
+    assert second["text"].startswith("is released; it goes at its time, 2027-01-15T08:01:00Z")
     assert "its time is over" in third["text"]
+
+
+async def test_a_retry_before_the_time_of_a_job_is_told_as_such(jobs: Queue) -> None:
+    await jobs.add(1, due_at=NOW + 60)
+    (told,) = await jobs.say("retry", "Q1")
+    assert told["effect"] == "scheduled"
+    assert told["text"] == "is not tried before its time, 2027-01-15T08:01:00Z"
 
 
 async def test_one_under_way_is_finished_and_those_not_begun_are_canceled_at_once(

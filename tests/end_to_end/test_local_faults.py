@@ -133,6 +133,42 @@ async def test_a_start_on_a_full_disk_is_no_mistake_of_the_settings(
             pass
 
 
+MANY, LARGEST = 20, 150_000  # octets of each; all have room on the disk without the ballast
+
+
+def refused_for_room(daemon: DaemonProcess) -> list[str]:
+    waits = [it["reason"] for it in daemon.log if it["event"] == "intake waits"]
+    assert len(waits) == len(set(waits)), "a reason is told once, however many jobs wait"
+    return waits
+
+
+async def test_many_jobs_that_wait_for_room_say_it_once_and_all_go_in_the_end(
+    small_disk: SmallDisk, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.bin"
+    photo.write_bytes(os.urandom(LARGEST))
+    job = JOB.format(SMALL) + f"attachments: {photo}\n"
+    async with ScriptedServer() as server:
+        config = settings(small_disk.folder, server.port)
+        config = config.replace("attachment_roots = [", f'attachment_roots = ["{tmp_path}", ')
+        async with running(small_disk.folder, config) as daemon:
+            (small_disk.folder / "ballast").write_bytes(bytes(7_000_000))
+            late = "send_at: 2099-01-01T00:00:00Z\n"  # keeps what room there is
+            for number in range(3):
+                daemon.drop(f"late-{number}.yaml", job + late)
+            for number in range(MANY):
+                daemon.drop(f"job-{number}.yaml", job)
+            assert await daemon.said("intake waits")
+            await asyncio.sleep(3)  # of trying again
+            assert 1 <= len(refused_for_room(daemon)) <= 2
+            small_disk.make_room()
+            for number in range(MANY):
+                is_sent(await daemon.result(f"job-{number}"))
+            assert await daemon.said("intake goes on")
+            refused_for_room(daemon)
+        assert taken(server.heard) == MANY
+
+
 # Folders that may not be written.
 
 # Of all that root may do, to write where it is forbidden is what must go.
@@ -180,6 +216,26 @@ async def test_a_folder_that_is_gone_is_waited_for(tmp_path: Path) -> None:
             (daemon.spool / "away").rename(queue)
             is_sent(await daemon.result("job"))
         assert taken(server.heard) == 1
+
+
+@pytest.mark.parametrize(("name", "text"), [("sent", "250"), ("failed", "550 5.1.1 no")])
+async def test_a_folder_for_results_that_is_gone_is_waited_for(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    refusal = f"{text}\r\n".encode() if name == "failed" else None
+    async with ScriptedServer(refuse=once(lambda: refusal)) as server:
+        async with running(tmp_path, settings(tmp_path, server.port)) as daemon:
+            folder = daemon.spool / name
+            folder.rename(daemon.spool / "away")
+            daemon.drop("job.yaml", JOB.format(SMALL))
+            assert await daemon.said("reporter waits", reason=f"{folder} is gone")
+            if name == "failed":  # what has nothing there goes on meanwhile
+                daemon.drop("other.yaml", JOB.format(SMALL))
+                assert await daemon.said("job reported", name="other", status="sent")
+            (daemon.spool / "away").rename(folder)
+            assert (await daemon.result("job"))["status"] == name
+            assert await daemon.said("reporter goes on")
+            assert await daemon.terminate() == exit_codes.OK
 
 
 # No descriptors.

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.mailqueue.engines import ENGINES, Engine, PostgresEngine, SqliteEngine
@@ -36,3 +37,12 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteEngine]:
 async def postgres(postgres_server: PostgresServer) -> AsyncIterator[PostgresEngine]:
     async with AsyncExitStack() as cleanup:
         yield PostgresEngine(postgres_server, cleanup)
+
+
+@pytest.fixture
+def connections() -> Iterator[list[apsw.Connection]]:
+    """Every connection that is opened during the test, the writer's first."""
+    opened: list[apsw.Connection] = []
+    apsw.connection_hooks.append(opened.append)
+    yield opened
+    apsw.connection_hooks.remove(opened.append)

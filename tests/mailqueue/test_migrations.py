@@ -119,6 +119,30 @@ async def test_a_database_of_an_older_version_is_migrated_in_one_step(
     assert (version, extra) == (later, "x")
 
 
+async def test_what_waits_in_a_database_of_the_first_schema_goes_by_its_time(
+    postgres: PostgresEngine,
+) -> None:
+    postgres.url = await postgres.server.new_schema()
+    await postgres.server.fetch(SCHEMA["version"], postgres.url)
+    for step in SCHEMA["schema_1"].split(";\n"):
+        await postgres.server.fetch(step, postgres.url)
+    await postgres.server.fetch("INSERT INTO schema_version VALUES (1)", postgres.url)
+    for number, due_at in enumerate((NOW + 1, NOW, NOW + 60)):
+        await postgres.server.fetch(
+            f"WITH job AS (INSERT INTO job (queue_id, owner, name, job_file, claimed_at, status,"
+            f" stage, route_key, account, message_id, reverse_path, size_octets, due_at,"
+            f" expires_at, on_doubt) VALUES ('Q{number}', 'here', 'hello', 'Q{number}~hello.yaml',"
+            f" {NOW}, 'queued', 'waiting', 'work', 'work', '<1@example.org>', 'a@example.org', 0,"
+            f" {due_at}, {NOW + 900}, 'retry') RETURNING id)"
+            f" INSERT INTO recipient (job, position, address) SELECT id, 0, 'b@example.org'"
+            f" FROM job",
+            postgres.url,
+        )
+    store = await postgres.open()
+    await store.accept(message("Q3"), SMALL, NOW)
+    assert [it.queue_id for it in await store.lease(NOW + 1, 10)] == ["Q1", "Q3", "Q0"]
+
+
 async def test_a_migration_that_fails_leaves_the_old_database(
     postgres: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

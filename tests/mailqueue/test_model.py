@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from math import inf, isinf
@@ -17,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asyncnet.mail.envelope import Route
+from asyncnet.mail.envelope import Envelope, Route
 from asyncnet.mail.verdict import JobStatus, RecipientStatus, Verdict, job_status
 from asyncnet.mailqueue.store import (
     Acceptance,
@@ -43,6 +44,7 @@ from tests.mailqueue.messages import (
 from tests.support.postgres import PostgresServer
 
 ACCOUNTS = ("work", "home", "club")
+SENDERS = ("a@example.org", "b@example.org", "")
 VERDICTS = (ACCEPTED, REJECTED, DEFERRED, IN_DOUBT, EXPIRED)
 
 
@@ -63,6 +65,7 @@ class Job:
     attempts: int = 0
     reported: bool = False
     word: Word | None = None  # noted until the lease ends
+    turn: int = 0  # in its lane's line
 
     @property
     def tried(self) -> bool:
@@ -114,6 +117,7 @@ class Job:
         if not held and (word is Word.RELEASE or self.due_at <= now):
             return Effect.UNCHANGED
         self.status = JobStatus.DEFERRED if self.tried else JobStatus.QUEUED
+        self.turn = 0
         if not self.tried and self.due_at > now:
             return Effect.SCHEDULED
         self.due_at = now
@@ -133,6 +137,7 @@ class QueueLife(RuleBasedStateMachine):
         self.now = NOW
         self.jobs: dict[str, Job] = {}
         self.until = dict.fromkeys(ACCOUNTS, 0.0)
+        self.lasts: dict[tuple[str, int], dict[str, int]] = {}  # each sender's last turn
 
     def make_engine(self, folder: Path, cleanup: AsyncExitStack) -> Engine:
         return SqliteEngine(folder, cleanup)
@@ -150,6 +155,7 @@ class QueueLife(RuleBasedStateMachine):
         on_doubt=st.sampled_from(["retry", "hold", "fail"]),
         recipients=st.integers(1, 3),
         large=st.booleans(),
+        sender=st.sampled_from(SENDERS),
     )
     def accept(
         self,
@@ -160,13 +166,14 @@ class QueueLife(RuleBasedStateMachine):
         on_doubt: OnDoubt,
         recipients: int,
         large: bool,
+        sender: str,
     ) -> None:
         queue_id = f"Q{len(self.jobs):03}"
         due_at, expires_at = self.now + wait, self.now + life
         addresses = [f"{n}@example.org" for n in range(recipients)]
         given = message(
             queue_id,
-            *addresses,
+            envelope=Envelope(sender, tuple(addresses)),
             route=Route(account),
             priority=priority,
             due_at=due_at,
@@ -174,10 +181,26 @@ class QueueLife(RuleBasedStateMachine):
             on_doubt=on_doubt,
         )
         content = LARGE if large else SMALL
+        turn = self.turn_of(account, priority, sender) if wait == 0 else 0
         for expected in (Acceptance.QUEUED, Acceptance.KNOWN):
             assert self.runner.run(self.store.accept(given, content, self.now)) is expected
         pending = [RecipientStatus.PENDING] * recipients
-        self.jobs[queue_id] = Job(account, priority, due_at, expires_at, on_doubt, pending)
+        job = Job(account, priority, due_at, expires_at, on_doubt, pending, turn=turn)
+        self.jobs[queue_id] = job
+        if turn and not large:  # of which the store asks first whether the id is known
+            self.turn_of(account, priority, sender)  # the repeated step took one, too
+
+    def turn_of(self, account: str, priority: int, sender: str) -> int:
+        line = [
+            job.turn
+            for job in self.jobs.values()
+            if job.waits and job.turn and (job.account, job.priority) == (account, priority)
+        ]
+        if not line:
+            self.lasts[account, priority] = {}
+        lasts = self.lasts.setdefault((account, priority), {})
+        lasts[sender] = max(min(line, default=1), lasts.get(sender, 0) + 1)
+        return lasts[sender]
 
     @rule(limit=st.integers(1, 4))
     def lease(self, limit: int) -> None:
@@ -186,28 +209,33 @@ class QueueLife(RuleBasedStateMachine):
         due = {
             it: job
             for it, job in waiting.items()
-            if job.due_at <= self.now and self.until[job.account] <= self.now and it not in over
+            if (job.turn or job.due_at <= self.now)
+            and self.until[job.account] <= self.now
+            and it not in over
         }
-
-        def order(queue_id: str) -> tuple[int, float, str]:
-            job = self.jobs[queue_id]
-            return job.priority, job.due_at, queue_id
 
         leases = self.runner.run(self.store.lease(self.now, limit))
         taken = [lease.queue_id for lease in leases]
-        assert taken == sorted(taken, key=order)
-        assert len(taken) == min(limit, len(over) + len(due))
-        first = [it for it in taken if it in over]
-        assert len(first) == min(limit, len(over))
-        rest = [it for it in taken if it not in over]
-        assert rest == sorted(due, key=order)[: limit - len(first)]
+        first = min(limit, len(over))
+        assert set(taken[:first]) <= over.keys()
+        assert len(set(taken)) == len(taken)
+        assert taken[first:] == self.fairly(due)[: limit - first]
         for lease in leases:
             job = self.jobs[lease.queue_id]
-            job.lease = lease
+            job.lease, job.turn = lease, 0
             still_open = [n for n, status in enumerate(job.statuses) if not status.final]
             assert list(lease.positions) == still_open
             assert lease.attempts == job.attempts
             assert sum(map(len, self.store.content(lease).blocks())) == lease.size_octets
+
+    def fairly(self, due: dict[str, Job]) -> list[str]:
+        """In the order of sending."""
+        place: dict[str, int] = {}
+        ahead: Counter[tuple[str, int, bool]] = Counter()
+        for it in sorted(due, key=lambda it: (due[it].turn, due[it].due_at, it)):
+            part = (due[it].account, due[it].priority, due[it].turn > 0)
+            place[it], ahead[part] = ahead[part], ahead[part] + 1
+        return sorted(due, key=lambda it: (due[it].priority, place[it], due[it].due_at, it))
 
     def leased(self) -> list[str]:
         return [queue_id for queue_id, job in self.jobs.items() if job.lease is not None]
@@ -265,6 +293,7 @@ class QueueLife(RuleBasedStateMachine):
     def start_again(self, closed: bool) -> None:
         start = self.engine.open if closed else self.engine.crash
         self.store = self.runner.run(start(self.now))
+        self.lasts = {}
         for job in self.jobs.values():
             if job.lease is not None and job.dot:
                 doubt = dict.fromkeys(job.lease.positions, IN_DOUBT)

@@ -141,7 +141,7 @@ async def test_a_lease_whose_commit_was_never_answered_is_not_lost(
             queue_id = f"Q{number}"
             await direct.accept(message(queue_id), SMALL, NOW)
             await store.counts()
-            assert await store.lease(NOW - 1, 1) == []  # the line is up
+            assert await store.lease(NOW, 1, {"work"}) == []  # the line is up
             proxy.cut_for_good_at(way, number)
             try:
                 found = await store.lease(NOW, 1)
@@ -300,12 +300,19 @@ async def test_a_command_reads_beside_a_daemon(postgres: PostgresEngine, tmp_pat
             assert list(reader.backlogs()) == ["work"]
             return [record.claim.queue_id for record in reader.records()]
 
+    def under_way() -> frozenset[str]:
+        with open_reader(settings, nothing) as reader:
+            return reader.under_way(["Q1", "Q2", "\udcff", "it's"])
+
     with pytest.raises(StoreError, match="there is no queue"):
         await asyncio.to_thread(read)
     store = make_store(settings, nothing, tmp_path, takes_jobs=True)
     await store.open(NOW)
     await store.accept(message("Q1"), SMALL, NOW)
     assert await asyncio.to_thread(read) == ["Q1"]
+    assert await asyncio.to_thread(under_way) == frozenset()
+    await store.lease(NOW, 1)
+    assert await asyncio.to_thread(under_way) == {"Q1"}
     await store.close()
     assert not nothing.exists()
 

@@ -54,4 +54,6 @@ async def test_a_step_looks_at_no_more_rows_however_many_wait(postgres: Postgres
     assert await looked_at(connection, "leased_jobs", *batch) < MOST_ROWS
     assert await looked_at(connection, "unlease", *batch) < MOST_ROWS
     assert await looked_at(connection, "next_due", []) < MOST_ROWS
+    assert await looked_at(connection, "oldest") < MOST_ROWS
+    assert await looked_at(connection, "present_turns", [b"work"], [1]) < 10
     await connection.close()

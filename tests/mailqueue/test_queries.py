@@ -44,5 +44,5 @@ def test_a_file_that_is_not_in_order_is_refused(text: str, complaint: str) -> No
 
 
 def test_the_engine_brings_its_queries_along() -> None:
-    assert "lease_due" in QUERIES
+    assert "present_turn" in QUERIES
     assert all(len(QUERIES.description(name)) > 10 for name in QUERIES)

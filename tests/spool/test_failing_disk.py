@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from asyncnet.mailqueue.store import Claim
 from asyncnet.spool import trouble
@@ -38,13 +39,15 @@ class Reading:
         self.refused.append(refused)
 
 
-async def bring(reading: Reading, folder: Path) -> None:
+async def bring(reading: Reading, folder: Path) -> Trouble:
+    """Bring one job in; gives the trouble as it is afterwards."""
     stopping = asyncio.Event()
+    trouble = Trouble("intake", stopping)
     bringing = Bringing(
         folder,
         cast(HandOver, reading),
         GroupFlush(lambda: None),
-        trouble=Trouble("intake", stopping),
+        trouble=trouble,
         stopping=stopping,
         on_fault=lambda fault: pytest.fail(str(fault)),
     )
@@ -52,6 +55,7 @@ async def bring(reading: Reading, folder: Path) -> None:
     bringing.add(CLAIM, cast(Any, SimpleNamespace()))
     bringing.go_on()
     await bringing.finish()
+    return trouble
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +76,55 @@ async def test_a_job_on_a_disk_that_fails_for_good_is_refused_with_the_file_and_
     await bring(reading, tmp_path)
     (refused,) = reading.refused
     assert "photo.jpg cannot be read: Input/output error" in str(refused.problems[0])
+
+
+class FullDisk(Reading):
+    """A hand-over without room until there is some; tried is set at so many tries."""
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(0)
+        self.awaited = tries
+        self.tried = asyncio.Event()
+        self.tries: list[str] = []
+        self.has_room = asyncio.Event()
+
+    async def bring(self, claim: Claim, taken: Taken) -> None:
+        self.tries.append(claim.queue_id)
+        if len(self.tries) == self.awaited:
+            self.tried.set()
+        if not self.has_room.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_on_a_full_disk_one_tries_for_all_and_it_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "RETRY_S", 0.02)
+    jobs, stopping = 50, asyncio.Event()
+    disk = FullDisk(jobs + 5)
+    bringing = Bringing(
+        tmp_path,
+        cast(HandOver, disk),
+        GroupFlush(lambda: None),
+        trouble=Trouble("intake", stopping),
+        stopping=stopping,
+        on_fault=lambda fault: pytest.fail(str(fault)),
+    )
+    with capture_logs() as logs:
+        for number in range(jobs):
+            await bringing.acquire()
+            claim = Claim(f"01JDX0V6S3N2K7{number:02}", "job", "job.yaml", 0.0)
+            bringing.add(claim, cast(Any, SimpleNamespace()))
+        bringing.go_on()
+        await disk.tried.wait()
+        # Each tried when it came; then they try one after another, in the order they came.
+        assert disk.tries == [*disk.tries[:jobs], *disk.tries[:5]]
+        disk.has_room.set()
+        await bringing.finish()
+    assert [it["event"] for it in logs] == ["intake waits", "intake goes on"]
+    assert len(disk.tries) == 2 * jobs + 5
+
+
+@pytest.mark.parametrize("failures", [0, 1, DISK_TRIES + 1])
+async def test_nothing_is_waited_for_once_the_job_has_ended(tmp_path: Path, failures: int) -> None:
+    assert (await bring(Reading(failures), tmp_path)).reason is None

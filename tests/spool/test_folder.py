@@ -205,9 +205,16 @@ def test_after_a_failed_flush_nobody_goes_on(
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     with pytest.raises(SpoolBroken, match="queue: flush failed: Input/output error"):
         folder.flush((folder.queue,))
-    folder.queue.rmdir()
-    with pytest.raises(SpoolBroken, match="queue: cannot be opened: No such file"):
+    monkeypatch.setattr(os, "open", failing(errno.EIO))
+    with pytest.raises(SpoolBroken, match="queue: cannot be opened: Input/output error"):
         folder.flush((folder.queue,))
+
+
+def test_a_flush_of_a_folder_that_is_gone_is_waited_for(folder: SpoolFolder) -> None:
+    folder.queue.rmdir()
+    with pytest.raises(OSError, match="queue is gone") as caught:
+        folder.flush((folder.queue,))
+    assert not isinstance(caught.value, FileNotFoundError), "that tells of a job's file"
 
 
 def test_a_flush_without_descriptors_is_waited_for(folder: SpoolFolder) -> None:

@@ -62,8 +62,34 @@ def test_a_peer_that_is_gone_is_left_empty() -> None:
 def test_any_head_can_be_told(head: bytes) -> None:
     reader = RequestReader()
     request = reader.receive_data(head) or reader.refuse("too slow")
-    told = describe_access(request, OK, 0.0, PEER)
+    told = describe_access(request, OK, 0.0, PEER, reader.unread)
     assert (told.method + told.target + str(told.fault)).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("head", "target"),
+    [
+        (b"GET /a\x1b[2J HTTP/1.1\r\nHost: x\r\n\r\n", r"/a\x1b[2J"),
+        (b"GET /caf\xc3\xa9?x HTTP/1.1\r\n", r"/caf\xc3\xa9?x"),
+        (b"GET /\x00", r"/\x00"),
+        (b"POST /a\rb HTTP/1.1\r\n", r"/a\rb"),
+        (b"GET /a\nHost: x\r\n", "/a"),
+        (b"GET /\x7f\r\n", r"/\x7f"),
+        (b"GET /" + b"x" * 500 + b"\x01 HTTP/1.1\r\n", "/" + "x" * (MAX_TARGET_OCTETS - 1)),
+        (b"GET /slow", "/slow"),
+        (b"GET / HTTP/1.1\r\nHost: x\x00y\r\n", "/"),
+        (b"GET  / HTTP/1.1\r\nGET /b\x00\r\n", ""),
+        (b"\x16\x03\x01 /a", ""),
+        (b"GE\x00T / HTTP/1.1\r\n", ""),
+    ],
+)
+def test_a_target_that_was_refused_is_told_as_it_came(head: bytes, target: str) -> None:
+    for cuts in ([head], [head[:4], head[4:]]):
+        reader = RequestReader()
+        requests = [reader.receive_data(part) for part in cuts]
+        request = next((it for it in requests if it is not None), reader.refuse("too slow"))
+        assert request.fault is not None
+        assert describe_access(request, OK, 0.0, PEER, reader.unread).target == target
 
 
 def test_an_entry_is_one_structured_line() -> None:
@@ -99,6 +125,22 @@ def test_a_listener_that_tells_nothing_describes_nothing(
     assert len(described) == (5 if access_log else 0)
 
 
+def test_a_time_is_told_finer_than_by_milliseconds(serve: Serve) -> None:
+    with serve(access_log=True) as served:
+        for _ in range(10):
+            ask_and_wait(served)
+    assert any(entry.time_ms % 1 for entry in served.entries)
+    assert all(entry.time_ms > 0 for entry in served.entries)
+
+
+def test_no_clock_is_read_for_those_who_do_not_want_to_know(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(listener_module, "perf_counter")
+    with serve() as served:
+        assert served.ask(get()).startswith(b"HTTP/1.1 200 ")
+
+
 def ask_and_wait(served: Served) -> None:
     served.ask(get())
     served.wait_until_idle()
@@ -121,6 +163,7 @@ async def test_the_daemons_log_has_a_line_for_each_request(tmp_path: Path) -> No
         *(("GET", 200), ("POST", 400), ("GET", 404))
     ]
     assert told[0]["target"] == "/page2?a=1"
+    assert told[1]["target"] == r"/\x1b"
     assert told[0]["peer"] == "127.0.0.1"
     assert len(told[2]["target"]) == MAX_TARGET_OCTETS
     assert process.errors == [], "something was written beside the log"

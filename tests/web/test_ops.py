@@ -171,13 +171,22 @@ async def test_a_store_that_does_not_answer_holds_nobody_up(
 async def test_a_disk_below_min_free_is_not_ready(operated: Operated) -> None:
     operated.watched.min_free_octets = 2**62
     (reason,) = (await operated.get("/healthz")).json["reasons"]
-    assert re.fullmatch(r"the spool's disk has \d+ MB left, less than min_free", reason)
+    assert re.fullmatch(r"the spool's disk has [\d.]+ [GM]B left, less than min_free", reason)
 
 
 async def test_a_spool_that_is_gone_is_not_ready(operated: Operated, tmp_path: Path) -> None:
     operated.watched.spool = tmp_path / "gone"
     (reason,) = (await operated.get("/healthz")).json["reasons"]
     assert reason == "the spool cannot be looked at: No such file or directory"
+
+
+async def test_who_waits_for_a_local_fault_is_named(operated: Operated) -> None:
+    full: str | None = "No space left on device"
+    operated.watched.waits = {"reporter": lambda: None, "intake": lambda: full}
+    answer = await operated.get("/healthz")
+    assert (answer.status, answer.json["reasons"]) == (503, [f"intake waits: {full}"])
+    full = None
+    assert (await operated.get("/healthz")).status == 200
 
 
 async def test_pages_alone_are_ready_without_a_store() -> None:

@@ -75,8 +75,10 @@ async def test_a_daemon_that_is_gone_is_told_beside_what_was_last_known(
             "getComputedStyle(document.querySelector('main'), '::before').content"
         )
         assert "No answer from the daemon" in shown
+        await expect(here.page.locator(".how .status")).to_be_hidden()
         await here.page.unroute("**/queue")
         await expect(here.page.locator("body")).not_to_have_class("away")
+        await expect(here.page.locator(".how .status")).to_be_visible()
 
 
 async def test_without_a_script_the_page_is_whole_and_loads_itself_again(

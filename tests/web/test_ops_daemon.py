@@ -1,12 +1,13 @@
 """The operators' listener of the real daemon, beside mail that goes out and pages that are read."""
 
 import asyncio
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.daemon import DaemonProcess, config_text, running, start
+from tests.support.daemon import DaemonProcess, config_text, running, seen_in, start
 from tests.web.operating import Answer, read_answer
 
 OPS = '[ops]\nlisten = ["127.0.0.1:0"]\n'
@@ -74,6 +75,64 @@ async def test_it_comes_with_every_part(tmp_path: Path, part: str) -> None:
     document = (await ask(ops_of(daemon), "/queue.json")).json
     assert (document["messages"] is None) == (part == "web")
     assert await daemon.terminate() == 0
+
+
+@pytest.mark.parametrize(
+    ("gone", "job", "why"),
+    [
+        ("queue", JOB, "spool/queue is gone"),
+        ("pickup", None, "spool/pickup: No such file or directory"),
+    ],
+)
+async def test_a_folder_that_is_gone_is_told_until_it_is_back(
+    tmp_path: Path, gone: str, job: str | None, why: str
+) -> None:
+    async with running(tmp_path, config_text(tmp_path, 1, OPS)) as daemon:
+        folder = daemon.spool / gone
+        folder.rename(tmp_path / "aside")
+        if job is not None:
+            daemon.drop("hello.yaml", job)
+        assert why in await told_while_it_waits(daemon, "intake")
+        (tmp_path / "aside").rename(folder)
+        await ready_again(daemon, "intake")
+
+
+async def test_results_that_cannot_be_filed_are_told_until_they_are(tmp_path: Path) -> None:
+    async with running(tmp_path, config_text(tmp_path, 1, OPS)) as daemon:
+        daemon.drop("hello.yaml", JOB)
+        (claimed,) = await seen_in([daemon.spool / "queue"], lambda: claims(daemon.spool))
+        obstacle = daemon.spool / f"failed/.{claimed.name.partition('.')[0]}.result.json.tmp"
+        obstacle.mkdir()
+        command = (*("-m", "asyncnet", "queue", "cancel", "hello"), "--config", "asyncnet.toml")
+        canceling = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=tmp_path)
+        assert await canceling.wait() == 0
+        assert "Is a directory" in await told_while_it_waits(daemon, "reporter")
+        obstacle.rmdir()
+        await ready_again(daemon, "reporter")
+
+
+def claims(spool: Path) -> list[Path]:
+    return list((spool / "queue").glob("*.hello.yaml"))
+
+
+async def told_while_it_waits(daemon: DaemonProcess, service: str) -> str:
+    """What health, metrics and page agree on: the one reason."""
+    assert await daemon.said(f"{service} waits")
+    ops = ops_of(daemon)
+    health = await ask(ops, "/healthz")
+    (reason,) = health.json["reasons"]
+    assert health.status == 503
+    assert reason.startswith(f"{service} waits: ")
+    assert (await ask(ops, "/metrics")).sample("asyncnet_ready") == 0
+    assert "not ready" in (await ask(ops, "/queue")).body.decode()
+    return str(reason)
+
+
+async def ready_again(daemon: DaemonProcess, service: str) -> None:
+    assert await daemon.said(f"{service} goes on")
+    async with asyncio.timeout(10):  # one look is for a second
+        while (await ask(ops_of(daemon), "/healthz")).status != 200:
+            pass
 
 
 async def test_a_listener_for_others_is_said_in_the_log(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from asyncnet.config import HttpSettings
 from asyncnet.mail.envelope import Route
 from asyncnet.mail.verdict import RecipientStatus, Verdict
 from asyncnet.mailqueue.sqlite import SqliteStore
+from asyncnet.mailqueue.store import AccountState
 from asyncnet.web.listener import HttpListener
 from asyncnet.web.ops.tally import BOUNDS_S, JOB_SERVERS, RequestTally, SettlementTally
 from tests.mailqueue.messages import (
@@ -191,3 +192,33 @@ async def test_every_value_that_an_alert_selects_can_come(
     assert len(selected) >= 5
     for name, label, values in selected:
         assert set(values.split("|")) <= seen[f"{name} {label}"]
+
+
+@pytest.mark.parametrize(("name", "state"), [("Held", "held"), ("Down", "down")])
+async def test_an_account_is_alarming_only_with_mail_of_its_own_waiting(
+    operated: Operated, store: SqliteStore, name: str, state: str
+) -> None:
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"][0]["rules"]
+    (alert,) = (rule for rule in rules if rule["alert"] == f"AsyncnetAccount{name}")
+    standing, _, waiting = " ".join(alert["expr"].split()).partition(
+        " and on (instance, job, account) "
+    )
+    assert standing == f'asyncnet_account_state{{state="{state}"}} == 1'
+    selector = r'\(asyncnet_queue_messages\{state=~"(.*)"\}\)'
+    asked = re.fullmatch(rf"sum by \(instance, job, account\) {selector} > 0", waiting)
+    assert asked is not None
+    states = asked[1].split("|")
+    await store.set_account_state(AccountState("work", "down", NOW + 5, NOW, 1, "gone"))
+    await store.set_account_state(AccountState("idle", "down", NOW + 5, NOW, 1, "gone"))
+    await store.accept(message("Q1"), SMALL, NOW)
+    metrics = await operated.get("/metrics")
+
+    def depth(account: str) -> float:
+        samples = metrics.metrics["asyncnet_queue_messages"].samples
+        return sum(
+            it.value
+            for it in samples
+            if it.labels["account"] == account and it.labels["state"] in states
+        )
+
+    assert (depth("work"), depth("idle")) == (1, 0)

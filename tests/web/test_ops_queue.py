@@ -1,6 +1,9 @@
 """The queue as operators see it: the document and the page."""
 
+import math
 import re
+
+import pytest
 
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import AccountState
@@ -83,6 +86,18 @@ async def test_outside_text_never_becomes_markup(operated: Operated, store: Sqli
     assert not set("\x00\x1b\u202e") & set(page)
     script = page.partition("<script>")[2].partition("</script>")[0]
     assert "document.title" not in script
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [(0.0, ", failures in a row: 2<"), (NOW + 60, " until <time"), (math.inf, " until a person")],
+)
+async def test_when_an_account_waits_is_told_in_one_sentence(
+    operated: Operated, store: SqliteStore, until: float, told: str
+) -> None:
+    await store.set_account_state(AccountState("work", "held", until, NOW - 60, 2, "no"))
+    page = (await operated.get("/queue")).body.decode("utf-8")
+    assert re.search(r"<p>since <time[^>]*>[^<]*</time>" + re.escape(told), page)
 
 
 async def test_a_long_reply_does_not_fill_the_page(operated: Operated, store: SqliteStore) -> None:

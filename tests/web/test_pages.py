@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from asyncnet.spool.job_schema import job_schema
 from asyncnet.web.pages.frame import Page
 from asyncnet.web.pages.home import COUNTER_SLOT, HOME, fill_counter_slot
 from asyncnet.web.pages.mail import PAGE2
@@ -23,9 +24,6 @@ ALL = [
 # https://html.spec.whatwg.org/multipage/syntax.html#void-elements, as far as we use them;
 # the drawing elements are written as <path .../>, which the parser reports as such.
 VOID = {"meta", "link", "img"}
-JOB_KEYS = """id account server tls from sender reply_to to cc bcc envelope_from subject text
-text_file html html_file inline attachments headers message_id date priority send_at expires_at
-on_doubt require_tls meta""".split()
 
 
 class Outline(HTMLParser):
@@ -109,7 +107,7 @@ def test_the_slot_is_in_the_home_page_once_and_nowhere_else() -> None:
     assert "\x01" not in HOME.text.replace(slot, "") + PAGE2.text + PAGE3.text
 
 
-@pytest.mark.parametrize("key", JOB_KEYS)
+@pytest.mark.parametrize("key", job_schema()["properties"])
 def test_the_cheat_sheet_names_every_key(key: str) -> None:
     names = ",".join(re.findall("<dt>(.*?)</dt>", PAGE2.text)).replace(" ", "").split(",")
     assert key in names

@@ -129,9 +129,10 @@ def _account(it: Document) -> str:
         until = "until a person releases it"
     elif it["until"] is not None:
         until = f"until {_time(it['until'])}"
-    since = "" if it["since"] is None else f"since {_time(it['since'])} "
+    since = "" if it["since"] is None else f"since {_time(it['since'])}"
+    times = " ".join(part for part in (since, until) if part)
     failures = f", failures in a row: {it['failures']:,}" if it["failures"] else ""
-    when = f"<p>{since}{until}{failures}</p>" if since or until else ""
+    when = f"<p>{times}{failures}</p>" if times else ""
     reason = f'<p class="words">{_said(it["reason"])}</p>' if it["reason"] else ""
     hint = f'<p class="hint">{_said(it["hint"])}</p>' if it["hint"] else ""
     return f"""

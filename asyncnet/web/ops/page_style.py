@@ -34,6 +34,7 @@ font-variant-numeric:tabular-nums}
 .away main::before{content:"No answer from the daemon: this is what was last known.";
 display:block;margin-bottom:1.5rem;padding:.7rem 1.1rem;border:1px solid var(--bad);
 border-radius:10px;color:var(--bad)}
+.away .how>p:first-child{visibility:hidden}
 @media (min-width:52rem){.hero{grid-template-columns:1fr 1.15fr}
 .rows li{grid-template-columns:minmax(14rem,24rem) 1fr}
 .counts{gap:.2rem 1.6rem}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from asyncnet.config import size_in_words
 from asyncnet.mailqueue.store import AccountState, Census, Ended, Store, StoreError
 from asyncnet.web.listener import HttpListener
 from asyncnet.web.ops.tally import RequestTally, SettlementTally
@@ -36,13 +37,15 @@ class Phase(StrEnum):
 class Watched:
     """What there is to look at; the supervisor fills it in.  None: this process has none.
 
-    standings tells how all accounts stand, also those of which the store has not heard yet.
+    standings tells how all accounts stand, also those of which the store has not heard yet;
+    waits, by the name of a service, what fault of this machine it waits for, None: for none.
     """
 
     phase: Phase = Phase.STARTING
     pages: HttpListener | None = None
     store: Store | None = None
     standings: Callable[[], Awaitable[Mapping[str, AccountState]]] | None = None
+    waits: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     spool: Path | None = None
     min_free_octets: int = 0
     requests: RequestTally = field(default_factory=RequestTally)
@@ -53,7 +56,8 @@ class Watched:
 class Survey:
     """How things stood at a time.  census is None where no store is, or none answered.
 
-    store_trouble and disk_trouble say what is wrong, None: nothing.
+    store_trouble and disk_trouble say what is wrong, None: nothing.  waiting tells which service
+    waits, and for what.
     """
 
     at: float
@@ -64,13 +68,14 @@ class Survey:
     store_trouble: str | None = None
     free_octets: int | None = None
     disk_trouble: str | None = None
+    waiting: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> list[str]:
         """Why the daemon is not ready; empty: it is."""
         phase = [] if self.phase is Phase.RUNNING else [f"the daemon is {self.phase}"]
         troubles = (self.store_trouble, self.disk_trouble)
-        return phase + [trouble for trouble in troubles if trouble is not None]
+        return phase + [trouble for trouble in troubles if trouble is not None] + [*self.waiting]
 
 
 class Surveyor:
@@ -103,8 +108,13 @@ class Surveyor:
         watched, now = self.watched, self._clock()
         census, states, latest, store_trouble = await self._ask_store()
         free_octets, disk_trouble = await self._look_at_disk()
+        waiting = [(service, waits_for()) for service, waits_for in watched.waits.items()]
         return Survey(
-            now, watched.phase, census, states, latest, store_trouble, free_octets, disk_trouble
+            *(now, watched.phase, census, states, latest),
+            store_trouble=store_trouble,
+            free_octets=free_octets,
+            disk_trouble=disk_trouble,
+            waiting=tuple(f"{service} waits: {why}" for service, why in waiting if why),
         )
 
     async def _ask_store(
@@ -136,7 +146,8 @@ class Surveyor:
         except OSError as error:
             return None, f"the spool cannot be looked at: {error.strerror or error}"
         if free_octets < least:
-            trouble = f"the spool's disk has {free_octets / 1e6:.0f} MB left, less than min_free"
+            left = size_in_words(free_octets)
+            trouble = f"the spool's disk has {left} left, less than min_free"
             return free_octets, trouble
         return free_octets, None
 

@@ -30,6 +30,10 @@ _KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
                 "Pictures inside the HTML: a map from name to path, used there as "
                 "<code>cid:name</code>. A local <code>&lt;img&gt;</code> is taken in by itself.",
             ),
+            (
+                "calendar",
+                "An invitation: a file of iCalendar text, or <code>{method, path}</code>.",
+            ),
             ("headers", "More fields, by name. Reserved ones are refused."),
             ("message_id, date", "Made for you, once; every retry sends the same octets."),
         ),
