@@ -112,6 +112,7 @@ async def test_a_kill_of_a_job_moved_back_sends_to_nobody_who_has_it(
         await first_of([sent / "job.result.json"])
         daemon.drop("after.yaml", JOB)
         await daemon.result("after")
+        await first_of([sent / "after.yaml"])  # the job moves behind its result
         swept = [path for path in (daemon.spool / "queue").iterdir() if path.is_file()]
 
     # One result at the end, which repeats the earlier verdict word for word.
