@@ -5,6 +5,7 @@ They are imported when their command runs, so that none pays for what another ne
 
 import sys
 from enum import StrEnum
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -246,78 +247,42 @@ def queue_show(
     return command.show(key, config, as_json=json)
 
 
-Meant = tuple[list[str] | None, str | None, list[Waiting] | None, bool]  # as Which has them
-
-
-def _say(word: str, meant: Meant, config: Path | None, reason: str | None, json: bool) -> int:
-    from asyncnet.cli import queue_words as command
-
-    keys, account, states, everything = meant
-    which = command.Which(keys or (), account, states or (), everything)
-    return command.say(word, which, config, reason, as_json=json)
-
-
-@queue_app.command("hold")
-def queue_hold(
-    keys: Keys = None,
-    config: Config = None,
-    account: OfAccount = None,
-    state: InState = None,
-    everything: Everything = False,
-    reason: Why = None,
-    json: Json = False,
-) -> int:
-    """Park jobs until they are released; one that is being sent is finished first.
+_VERBS = {
+    "hold": """Park jobs until they are released; one that is being sent is finished first.
 
     Ends with 0 when they are held, 65 when a KEY names no job, 69 when one is finished, 75 when
     one is being sent, so that it is not clear yet.
-    """
-    return _say("hold", (keys, account, state, everything), config, reason, json)
-
-
-@queue_app.command("release")
-def queue_release(
-    keys: Keys = None,
-    config: Config = None,
-    account: OfAccount = None,
-    state: InState = None,
-    everything: Everything = False,
-    reason: Why = None,
-    json: Json = False,
-) -> int:
-    """Let held jobs go, now, or at their send_at.  Exit codes as with hold."""
-    return _say("release", (keys, account, state, everything), config, reason, json)
-
-
-@queue_app.command("retry")
-def queue_retry(
-    keys: Keys = None,
-    config: Config = None,
-    account: OfAccount = None,
-    state: InState = None,
-    everything: Everything = False,
-    reason: Why = None,
-    json: Json = False,
-) -> int:
-    """Try deferred and held jobs now; it counts as an attempt like any other."""
-    return _say("retry", (keys, account, state, everything), config, reason, json)
-
-
-@queue_app.command("cancel")
-def queue_cancel(
-    keys: Keys = None,
-    config: Config = None,
-    account: OfAccount = None,
-    state: InState = None,
-    everything: Everything = False,
-    reason: Why = None,
-    json: Json = False,
-) -> int:
-    """End jobs: who does not have the mail yet does not get it; a result tells so in failed/.
+    """,
+    "release": "Let held jobs go, now, or at their send_at.  Exit codes as with hold.",
+    "retry": "Try deferred and held jobs now; it counts as an attempt like any other.",
+    "cancel": """End jobs: who does not have the mail yet does not get it; a result says so.
 
     One that is being sent cannot be stopped.  Exit codes as with hold.
-    """
-    return _say("cancel", (keys, account, state, everything), config, reason, json)
+    """,
+}
+
+
+def _add_verb(word: str) -> None:
+    """One of the four that act on jobs: they take the same words."""
+
+    @queue_app.command(word, help=cleandoc(_VERBS[word]))
+    def act(
+        keys: Keys = None,
+        config: Config = None,
+        account: OfAccount = None,
+        state: InState = None,
+        everything: Everything = False,
+        reason: Why = None,
+        json: Json = False,
+    ) -> int:
+        from asyncnet.cli import queue_words as command
+
+        which = command.Which(keys or (), account, state or (), everything)
+        return command.say(word, which, config, reason, as_json=json)
+
+
+for _word in _VERBS:
+    _add_verb(_word)
 
 
 @account_app.command("list")

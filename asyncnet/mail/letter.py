@@ -4,6 +4,7 @@ Dates, ids and boundaries come in from outside, so that the same letter always g
 same octets.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,21 +49,21 @@ class Octets:
             yield self.data[start : start + BLOCK_OCTETS]
 
 
-class DistantContent:
+class DistantContent(ABC):
     """Content that lies beyond a network: who has a loop to keep going takes arriving()."""
 
     __slots__ = ()
     octets: int
 
-    def blocks(self) -> Iterator[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def blocks(self) -> Iterator[bytes]: ...
 
+    @abstractmethod
     def arriving(self) -> AsyncIterator[bytes]:
         """As blocks(), and others have their turn while one is on its way.
 
         Raises what hinders the network besides: that tells nothing of the content.
         """
-        raise NotImplementedError
 
 
 Body = str | Content

@@ -49,23 +49,6 @@ def free_octets(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-class RandomBits:
-    """secrets.randbits() out of a store: a call of the system for a hundred jobs, not for each."""
-
-    OCTETS = 4
-    STORED = 128
-
-    def __init__(self) -> None:
-        self._stored = b""
-
-    def __call__(self, bits: int) -> int:
-        """A random number of up to 32 bits."""
-        if not self._stored:
-            self._stored = secrets.token_bytes(self.OCTETS * self.STORED)
-        octets, self._stored = self._stored[: self.OCTETS], self._stored[self.OCTETS :]
-        return int.from_bytes(octets) >> (8 * self.OCTETS - bits)
-
-
 class Intake:
     """The service.  clock gives seconds since the epoch.
 
@@ -83,7 +66,7 @@ class Intake:
         accounts: Mapping[str, AccountSettings],
         *,
         clock: Callable[[], float] = time.time,
-        random_bits: Callable[[int], int] | None = None,
+        random_bits: Callable[[int], int] = secrets.randbits,
         on_step: Callable[[str], None] | None = None,
         events: bool = True,
         free_octets: Callable[[Path], int] = free_octets,
@@ -94,7 +77,7 @@ class Intake:
         self._free_octets = free_octets
         self._grace_s = spool.grace
         self._clock = clock
-        self._random_bits = random_bits or RandomBits()
+        self._random_bits = random_bits
         self._on_step = on_step or (lambda step: None)
         self._events = events
         self._ids = QueueIds()

@@ -80,7 +80,7 @@ class Reporter:
                 self._store.finished.clear()
                 began_at_s = asyncio.get_running_loop().time()
                 jobs = await self._report_some()
-                if self._stopping.is_set() and (not jobs or self._trouble.lasts):
+                if self._stopping.is_set() and (not jobs or self._trouble.reason):
                     return
                 if not jobs:
                     await self._forget()

@@ -24,11 +24,6 @@ class Trouble:
         self._told: set[str] = set()  # since the last step that went well
 
     @property
-    def lasts(self) -> bool:
-        """Whether the last step failed."""
-        return self._reason is not None
-
-    @property
     def reason(self) -> str | None:
         """What is waited for; None: the last step went well."""
         return self._reason

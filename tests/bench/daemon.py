@@ -240,10 +240,7 @@ def main() -> int:
     parser.add_argument("--large", type=int, default=1_000)
     parser.add_argument("--latency", type=int, default=200)
     options = parser.parse_args()
-    try:
-        sink.binary()
-    except sink.NoCompiler as error:
-        print(f"*** the sink cannot be made: {error}")
+    if not sink.can_be_made():
         return 1
     figures = asyncio.run(measure(options.burst, options.large, options.latency))
     memory_ok = figures["memory_above_idle_mb"] < MEMORY_MUST_MB

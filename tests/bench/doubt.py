@@ -229,10 +229,7 @@ def main() -> int:
     parser.add_argument("--singly", type=int, default=SINGLY)
     parser.add_argument("--burst", type=int, default=BURST)
     options = parser.parse_args()
-    try:
-        sink.binary()
-    except sink.NoCompiler as error:
-        print(f"*** the sink cannot be made: {error}")
+    if not sink.can_be_made():
         return 1
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     wrap()

@@ -165,10 +165,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--split", action="store_true", help="one takes in, the others send")
     options = parser.parse_args()
-    try:
-        sink.binary()
-    except sink.NoCompiler as error:
-        print(f"*** the sink cannot be made: {error}")
+    if not sink.can_be_made():
         return 1
     found = asyncio.run(measure(options.jobs, options.rounds, split=options.split))
     who = "senders" if options.split else "daemons"

@@ -43,6 +43,16 @@ def binary() -> Path:
     return made
 
 
+def can_be_made() -> bool:
+    """Whether the sink is there now; says why not."""
+    try:
+        binary()
+    except (NoCompiler, subprocess.CalledProcessError) as error:
+        print(f"*** the sink cannot be made: {error}")
+        return False
+    return True
+
+
 def compiler() -> str:
     """The C compiler's path.  Raises NoCompiler."""
     found = next((path for name in COMPILERS if (path := shutil.which(name))), None)

@@ -203,10 +203,7 @@ def main() -> int:
     parser.add_argument("--waiting", type=int, default=WAITING)
     parser.add_argument("--spread", type=int, default=SPREAD)
     options = parser.parse_args()
-    try:
-        sink.binary()
-    except sink.NoCompiler as error:
-        print(f"*** the sink cannot be made: {error}")
+    if not sink.can_be_made():
         return 1
     it = asyncio.run(measure(options.waiting, options.spread))
     memory, restart = it["memory_above_idle_mb"], it["restart_to_first_delivery_s"]

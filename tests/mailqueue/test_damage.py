@@ -8,9 +8,16 @@ import pytest
 from asyncnet.mail.letter import ContentError
 from asyncnet.mail.verdict import JobStatus, RecipientStatus
 from asyncnet.mailqueue.sqlite import SqliteStore
-from asyncnet.mailqueue.store import AccountState, Record
+from asyncnet.mailqueue.store import AccountState
+from tests.mailqueue.damaged import (
+    accept_three,
+    all_three_are_reported,
+    of,
+    settle_all,
+    the_second_is_set_aside,
+)
 from tests.mailqueue.engines import SqliteEngine
-from tests.mailqueue.messages import ACCEPTED, DEFERRED, LARGE, NOW, SMALL, message, settled
+from tests.mailqueue.messages import ACCEPTED, DEFERRED, LARGE, NOW, message, settled
 
 NO_UTF8 = "CAST(x'ff80' AS TEXT)"
 
@@ -26,16 +33,9 @@ def damage(database: Path, *statements: str) -> None:
 
 
 async def three(sqlite: SqliteEngine) -> SqliteStore:
-    """Q1, Q2 and Q3 wait, each with two recipients."""
     store = await sqlite.open()
-    for number in (1, 2, 3):
-        given = message(f"Q{number}", "a@example.org", "b@example.org", job_id=f"bill-{number}")
-        await store.accept(given, SMALL, NOW)
+    await accept_three(store)
     return store
-
-
-def of(records: list[Record], queue_id: str) -> Record:
-    return next(it for it in records if it.claim.queue_id == queue_id)
 
 
 @pytest.mark.parametrize("opened_again", [False, True])
@@ -66,17 +66,7 @@ async def test_a_damaged_message_is_set_aside_with_the_reason_and_the_others_go(
     if opened_again:
         store = await sqlite.crash()
     store.finished.clear()
-    assert [it.queue_id for it in await store.lease(NOW, 10)] == ["Q1", "Q3"]
-    assert store.finished.is_set()
-    (record,) = await store.unreported(10)
-    assert (record.claim.queue_id, record.status.final) == ("Q2", True)
-    assert record.status is not JobStatus.SENT
-    assert all(it.verdict.status is not RecipientStatus.ACCEPTED for it in record.recipients)
-    told = [it.verdict.text for it in record.recipients] + [str(it) for it in record.errors]
-    assert not record.recipients or any("damaged" in text for text in told)
-    await store.mark_reported(["Q2"])
-    assert await store.unreported(10) == []
-    assert await store.lease(NOW + 1, 10) == []
+    await the_second_is_set_aside(store)
 
 
 @pytest.mark.parametrize(
@@ -108,22 +98,13 @@ async def test_a_damaged_finished_job_is_reported_and_the_others_too(
     sqlite: SqliteEngine, damaged: str
 ) -> None:
     store = await three(sqlite)
-    for lease in await store.lease(NOW, 10):
-        await store.settle(lease, settled(ACCEPTED, ACCEPTED), NOW)
+    await settle_all(store)
     damage(sqlite.database, damaged)
     listed = await store.records(states=JobStatus)
     found = await store.find("Q1")
-    records = await store.unreported(10)
     assert {it.claim.job_file for it in found} == {"Q1~hello.yaml"}
-    assert len(records) == 3
-    assert of(records, "Q1").status is of(records, "Q3").status is JobStatus.SENT
     assert len(listed) == 3 or "status" in damaged
-    (hurt,) = [it for it in records if it.claim.queue_id not in ("Q1", "Q3")]
-    told = [str(it) for it in hurt.errors] + [it.verdict.text for it in hurt.recipients]
-    assert any("damaged" in text for text in told) or "phase" in damaged or "text" in damaged
-    assert not {"/", "\0"} & set(hurt.claim.name + hurt.claim.job_file + hurt.claim.queue_id)
-    await store.mark_reported([it.claim.queue_id for it in records])
-    assert await store.unreported(10) == []
+    await all_three_are_reported(store, damaged)
 
 
 async def test_the_store_opens_on_a_damaged_lease(sqlite: SqliteEngine) -> None:

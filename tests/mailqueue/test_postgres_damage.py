@@ -12,13 +12,19 @@ import pytest
 from asyncnet.config import Endpoint
 from asyncnet.lab.sink import Sink
 from asyncnet.mail.letter import ContentError
-from asyncnet.mail.verdict import JobStatus, RecipientStatus
+from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.postgres import PostgresStore
 from asyncnet.mailqueue.postgres_content import RowContent
 from asyncnet.mailqueue.postgres_reader import MIGRATIONS
-from asyncnet.mailqueue.store import AccountState, Record
+from asyncnet.mailqueue.store import AccountState
+from tests.mailqueue.damaged import (
+    accept_three,
+    all_three_are_reported,
+    settle_all,
+    the_second_is_set_aside,
+)
 from tests.mailqueue.engines import PostgresEngine
-from tests.mailqueue.messages import ACCEPTED, LARGE, NOW, SMALL, message, settled
+from tests.mailqueue.messages import LARGE, NOW, SMALL, message
 from tests.support.daemon import config_text, running, start
 from tests.support.postgres import PostgresServer
 
@@ -46,16 +52,9 @@ async def damage(postgres: PostgresEngine, *statements: str) -> None:
 
 
 async def three(postgres: PostgresEngine) -> PostgresStore:
-    """Q1, Q2 and Q3 wait, each with two recipients."""
     store = await postgres.open()
-    for number in (1, 2, 3):
-        given = message(f"Q{number}", "a@example.org", "b@example.org", job_id=f"bill-{number}")
-        await store.accept(given, SMALL, NOW)
+    await accept_three(store)
     return store
-
-
-def of(records: list[Record], queue_id: str) -> Record:
-    return next(it for it in records if it.claim.queue_id == queue_id)
 
 
 @pytest.mark.parametrize(
@@ -80,17 +79,7 @@ async def test_a_damaged_message_is_set_aside_with_the_reason_and_the_others_go(
     store = await three(postgres)
     await damage(postgres, damaged)
     store = await postgres.crash()
-    assert [it.queue_id for it in await store.lease(NOW, 10)] == ["Q1", "Q3"]
-    assert store.finished.is_set()
-    (record,) = await store.unreported(10)
-    assert (record.claim.queue_id, record.status.final) == ("Q2", True)
-    assert record.status is not JobStatus.SENT
-    assert all(it.verdict.status is not RecipientStatus.ACCEPTED for it in record.recipients)
-    told = [it.verdict.text for it in record.recipients] + [str(it) for it in record.errors]
-    assert not record.recipients or any("damaged" in text for text in told)
-    await store.mark_reported(["Q2"])
-    assert await store.unreported(10) == []
-    assert await store.lease(NOW + 1, 10) == []
+    await the_second_is_set_aside(store)
 
 
 @pytest.mark.parametrize(
@@ -119,21 +108,12 @@ async def test_a_damaged_finished_job_is_reported_and_the_others_too(
     postgres: PostgresEngine, damaged: str
 ) -> None:
     store = await three(postgres)
-    for lease in await store.lease(NOW, 10):
-        await store.settle(lease, settled(ACCEPTED, ACCEPTED), NOW)
+    await settle_all(store)
     await damage(postgres, damaged)
     listed = await store.records(states=JobStatus)
     assert sum((await store.counts()).values()) == len(listed)
-    records = await store.unreported(10)
-    assert len(records) == 3
-    assert of(records, "Q1").status is of(records, "Q3").status is JobStatus.SENT
     assert len(listed) == 3
-    (hurt,) = [it for it in records if it.claim.queue_id not in ("Q1", "Q3")]
-    told = [str(it) for it in hurt.errors] + [it.verdict.text for it in hurt.recipients]
-    assert any("damaged" in text for text in told) or "phase" in damaged or "text" in damaged
-    assert not {"/", "\0"} & set(hurt.claim.name + hurt.claim.job_file + hurt.claim.queue_id)
-    await store.mark_reported([it.claim.queue_id for it in records])
-    assert await store.unreported(10) == []
+    await all_three_are_reported(store, damaged)
 
 
 @pytest.mark.parametrize(
