@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.mailqueue.store import Store, StoreAway, StoreError
 from asyncnet.providers.builtin import catalogue
 from asyncnet.providers.presets import Catalogue

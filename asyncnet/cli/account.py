@@ -22,7 +22,7 @@ from asyncnet.cli.exit_codes import CommandFailed
 from asyncnet.cli.listing import Row, console_for_lists, print_list, titled
 from asyncnet.cli.printing import span
 from asyncnet.cli.settings import read_settings
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.control.accounts import AccountVerbs, documents
 from asyncnet.control.client import NoDaemon
 from asyncnet.control.protocol import Arguments

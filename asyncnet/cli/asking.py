@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from asyncnet.cli import exit_codes
 from asyncnet.cli.exit_codes import CommandFailed
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.control.client import NoDaemon, ask
 from asyncnet.control.protocol import Arguments, ControlError, RefusalKind, Refused
 from asyncnet.mailqueue.opening import make_store, queue_exists

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asyncnet.cli.mistakes import JobProblems, MistakenFile, mistaken_file
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.mail.address import Mailbox
 from asyncnet.mail.envelope import Route
 from asyncnet.mail.letter import Content, ContentError, Octets

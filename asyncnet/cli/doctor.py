@@ -22,7 +22,8 @@ from asyncnet.cli.serve import loop_factory
 from asyncnet.cli.settings import read_providers, read_settings
 from asyncnet.cli.standing_stage import standing_stage
 from asyncnet.cli.trace import print_event
-from asyncnet.config import AccountSettings, Endpoint, SecretSource, Settings, parse_size
+from asyncnet.config.sections import AccountSettings, SecretSource, Settings
+from asyncnet.config.values import Endpoint, parse_size
 from asyncnet.delivery.accounts import Account, AccountError, resolve
 from asyncnet.delivery.checkup.dry_run import DryRun
 from asyncnet.delivery.checkup.finding_out import Known

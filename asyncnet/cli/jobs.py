@@ -21,7 +21,7 @@ from asyncnet.cli.excerpt import visible
 from asyncnet.cli.mistakes import JobProblems, print_problems
 from asyncnet.cli.settings import read_settings
 from asyncnet.cli.structure import draw
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.mail.envelope import Route, Server
 from asyncnet.mail.letter import ContentError
 from asyncnet.spool.assemble import Outgoing

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from asyncnet.config import LogSettings
+from asyncnet.config.sections import LogSettings
 
 
 class Lines:

@@ -21,7 +21,7 @@ from asyncnet.cli.excerpt import visible
 from asyncnet.cli.listing import Row, console_for_lists, print_list, titled
 from asyncnet.cli.printing import span
 from asyncnet.cli.settings import read_settings
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.control.client import listens
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.opening import open_reader

@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncnet.cli import asking, exit_codes
 from asyncnet.cli.settings import read_settings
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.control.client import NoDaemon
 from asyncnet.control.queue import QueueVerbs
 from asyncnet.mailqueue.store import Store

@@ -20,7 +20,8 @@ from asyncnet.cli.serve import loop_factory
 from asyncnet.cli.settings import read_providers, read_settings
 from asyncnet.cli.trace import print_event
 from asyncnet.cli.watching import Meter
-from asyncnet.config import Settings, parse_endpoint
+from asyncnet.config.sections import Settings
+from asyncnet.config.values import parse_endpoint
 from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.delivery.exchange import Exchange, ExchangeFailed, Login, Target
 from asyncnet.delivery.judgement import Action, judge, judge_failure

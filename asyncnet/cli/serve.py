@@ -11,7 +11,8 @@ import structlog
 
 from asyncnet.cli import activation, exit_codes, logs
 from asyncnet.cli.settings import load_providers, read_settings
-from asyncnet.config import ConfigError, Settings, load
+from asyncnet.config.file import ConfigError, load
+from asyncnet.config.sections import Settings
 from asyncnet.delivery.accounts import AccountError, resolve
 from asyncnet.mailqueue.store import StoreBroken, StoreError
 from asyncnet.providers.presets import Catalogue

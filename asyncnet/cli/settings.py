@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asyncnet.cli import exit_codes
-from asyncnet.config import ConfigError, Settings, find_config, load
+from asyncnet.config.file import ConfigError, find_config, load
+from asyncnet.config.sections import Settings
 from asyncnet.providers.builtin import catalogue
 from asyncnet.providers.presets import Catalogue, ProviderError
 from asyncnet.providers.table import overlaid

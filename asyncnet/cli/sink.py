@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asyncnet.cli import exit_codes
 from asyncnet.cli.serve import loop_factory
-from asyncnet.config import Endpoint, parse_endpoint
+from asyncnet.config.values import Endpoint, parse_endpoint
 
 
 def run(listen: str, maildir: Path) -> int:

@@ -4,7 +4,7 @@ import time
 from time import perf_counter
 from typing import Any
 
-from asyncnet.config import Settings
+from asyncnet.config.sections import Settings
 from asyncnet.control.accounts import documents
 from asyncnet.control.client import NoDaemon, ask
 from asyncnet.control.protocol import ControlError

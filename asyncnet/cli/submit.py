@@ -26,7 +26,8 @@ from asyncnet.cli.assembly import (
 )
 from asyncnet.cli.mistakes import JobProblems, print_problems
 from asyncnet.cli.settings import read_settings
-from asyncnet.config import Settings, size_in_words
+from asyncnet.config.sections import Settings
+from asyncnet.config.values import size_in_words
 from asyncnet.control.client import listens
 from asyncnet.mail.letter import Content, ContentError, Octets
 from asyncnet.mail.verdict import JobStatus

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from asyncnet.config import AccountSettings
+from asyncnet.config.sections import AccountSettings
 from asyncnet.delivery import standing
 from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.delivery.judgement import Judgement

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncnet.config import AccountSettings, OAuth2Settings, SecretSource
+from asyncnet.config.sections import AccountSettings, OAuth2Settings, SecretSource
 from asyncnet.delivery.credential import CredentialError, read_secret
 from asyncnet.delivery.tokens import Grant, ReadyTokens, RefreshedTokens, Tokens
 from asyncnet.mail.envelope import SUBMISSION_PORT, Server, TlsMode, port_by_tls, tls_by_port

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.bell import Bell
 from asyncnet.delivery.carrier import STORE_RETRY_S, Carrier

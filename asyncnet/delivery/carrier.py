@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.attempt import Attempt
 from asyncnet.delivery.judgement import BEFORE_MAIL, Action, Judgement

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from asyncnet.config import SecretSource
+from asyncnet.config.sections import SecretSource
 
 COMMAND_TIMEOUT_S = 30.0  # a password program may ask a vault; a person at a prompt it may not
 MAX_SECRET_OCTETS = 64 * 1024  # more is a wrong file

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.delivery.judgement import BEFORE_MAIL, DOUBT_HINT, Action, Judgement
 from asyncnet.delivery.schedule import next_attempt
 from asyncnet.mail.verdict import Phase, RecipientStatus, Scope, Verdict

@@ -5,7 +5,7 @@ know each other; towards one's own submission server a quick start and a long ta
 Times are seconds since the epoch, delays seconds.  chance is a random number in [0, 1).
 """
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.delivery.judgement import Judgement
 from asyncnet.mail.verdict import Kind
 

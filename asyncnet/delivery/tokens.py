@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote_plus, urlsplit
 
-from asyncnet.config import SecretSource
+from asyncnet.config.sections import SecretSource
 from asyncnet.delivery.credential import CredentialError, read_secret
 from asyncnet.delivery.errors import WireError
 

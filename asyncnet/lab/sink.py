@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from asyncnet.lab.hooks import Hooks, SinkSession
 from asyncnet.lab.maildir import BY, Receipt, StoredMail, prepare, read, store
 

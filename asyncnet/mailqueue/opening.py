@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.mailqueue.owner import owner_of, random_owner
 from asyncnet.mailqueue.reader import SqliteReader
 from asyncnet.mailqueue.store import Store, StoreError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from asyncnet.config import AccountSettings, QueueSettings, choose_account
+from asyncnet.config.sections import AccountSettings, QueueSettings, choose_account
 from asyncnet.mail.envelope import Envelope, Route
 from asyncnet.mail.letter import Letter
 from asyncnet.mail.problem import Problem

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import structlog
 
-from asyncnet.config import AccountSettings, QueueSettings, SpoolSettings, size_in_words
+from asyncnet.config.sections import AccountSettings, QueueSettings, SpoolSettings
+from asyncnet.config.values import size_in_words
 from asyncnet.mailqueue.store import Claim, Store
 from asyncnet.spool.assemble import Rules
 from asyncnet.spool.bringing import Bringing

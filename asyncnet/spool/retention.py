@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from asyncnet.config import SpoolSettings
+from asyncnet.config.sections import SpoolSettings
 from asyncnet.spool.earlier import MAX_RESULT_OCTETS
 from asyncnet.spool.earlier_files import result_in
 from asyncnet.spool.folder import ENDINGS, ENVELOPE_ENDING, RESULT_ENDING, SpoolFolder

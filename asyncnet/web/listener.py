@@ -21,7 +21,8 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from asyncnet.config import Endpoint, HttpSettings
+from asyncnet.config.sections import HttpSettings
+from asyncnet.config.values import Endpoint
 from asyncnet.http1.request import Request, RequestReader, read_plain_head
 from asyncnet.web.access import AccessEntry, describe_access, log_access
 from asyncnet.web.counter import RequestCounter

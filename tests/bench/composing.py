@@ -31,7 +31,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.mail.address import Mailbox, parse_mailbox
 from asyncnet.mail.letter import Letter, Octets, Part
 from asyncnet.mime.message import compose

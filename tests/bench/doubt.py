@@ -29,7 +29,8 @@ import apsw
 import structlog
 
 from asyncnet.cli.serve import loop_factory
-from asyncnet.config import Settings, load
+from asyncnet.config.file import load
+from asyncnet.config.sections import Settings
 from asyncnet.delivery import exchange
 from asyncnet.delivery.handover import Handover
 from asyncnet.delivery.pipeline import Pipeline

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from asyncnet.lab.sink import Sink
 
 

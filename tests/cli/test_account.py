@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from asyncnet.lab.sink import Sink
 from tests.support.daemon import DaemonProcess, config_text, running, start
 

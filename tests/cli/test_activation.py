@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from asyncnet.cli.activation import UnusableSocket, notify, take_sockets
-from asyncnet.config import Endpoint, HttpSettings
+from asyncnet.config.sections import HttpSettings
+from asyncnet.config.values import Endpoint
 from asyncnet.web.listener import HttpListener
 from tests.support.daemon import START_S, DaemonProcess, config_text, start
 from tests.web.serving import LOOPS

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from asyncnet.cli import logs
-from asyncnet.config import LogSettings
+from asyncnet.config.sections import LogSettings
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asyncnet.config import AccountSettings
+from asyncnet.config.sections import AccountSettings
 from asyncnet.control.accounts import MAX_REASON, AccountVerbs, documents
 from asyncnet.control.protocol import RefusalKind, Refused
 from asyncnet.delivery.account_book import AccountBook

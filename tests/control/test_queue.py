@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.control import queue
 from asyncnet.control.protocol import RefusalKind, Refused
 from asyncnet.control.queue import MAX_REASON, QueueVerbs

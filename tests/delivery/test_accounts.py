@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet.config import AccountSettings, choose_account
+from asyncnet.config.sections import AccountSettings, choose_account
 from asyncnet.delivery.accounts import Account, AccountError, for_server, resolve
 from asyncnet.mail.envelope import Server
 from asyncnet.providers.builtin import catalogue

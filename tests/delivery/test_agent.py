@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from asyncnet.config import AccountSettings, QueueSettings, SecretSource
+from asyncnet.config.sections import AccountSettings, QueueSettings, SecretSource
 from asyncnet.delivery.agent import DeliveryAgent
 from asyncnet.delivery.exchange import ExchangeFailed
 from asyncnet.mail.envelope import Envelope, Route, Server

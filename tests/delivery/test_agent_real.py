@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet.config import AccountSettings, Endpoint, QueueSettings, SecretSource
+from asyncnet.config.sections import AccountSettings, QueueSettings, SecretSource
+from asyncnet.config.values import Endpoint
 from asyncnet.delivery.agent import DeliveryAgent
 from asyncnet.lab.sink import Sink
 from asyncnet.mail.envelope import Envelope, Route, Server

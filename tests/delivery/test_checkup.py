@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from asyncnet.config import AccountSettings
+from asyncnet.config.sections import AccountSettings
 from asyncnet.delivery.accounts import resolve
 from asyncnet.delivery.checkup.diagnosis import no_tls_there
 from asyncnet.delivery.checkup.dry_run import DryRun

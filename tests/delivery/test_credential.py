@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet.config import SecretSource
+from asyncnet.config.sections import SecretSource
 from asyncnet.delivery import credential
 from asyncnet.delivery.credential import CredentialError, read_secret
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from asyncnet.config import AccountSettings, QueueSettings, SecretSource
+from asyncnet.config.sections import AccountSettings, QueueSettings, SecretSource
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.agent import DeliveryAgent
 from asyncnet.delivery.exchange import ExchangeFailed

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asyncnet.config import AccountSettings
+from asyncnet.config.sections import AccountSettings
 from asyncnet.delivery.accounts import Account, resolve
 from asyncnet.delivery.exchange import ExchangeFailed
 from asyncnet.delivery.pool import PLAN_MEMORY_S, Pool

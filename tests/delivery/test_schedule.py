@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.delivery.judgement import Action, Judgement
 from asyncnet.delivery.schedule import next_attempt, probe_delay_s
 from asyncnet.delivery.standing import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncnet.config import AccountSettings, SecretSource
+from asyncnet.config.sections import AccountSettings, SecretSource
 from asyncnet.delivery import token_request
 from asyncnet.delivery.accounts import Account, AccountError, resolve
 from asyncnet.delivery.credential import CredentialError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.carrier import STORE_RETRY_S, Carrier
 from asyncnet.delivery.exchange import Exchange

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.delivery.agent import DeliveryAgent
 from asyncnet.mail.envelope import Envelope
 from asyncnet.smtp.transaction import RecipientReply

@@ -10,7 +10,8 @@ import pytest
 
 from asyncnet import supervisor
 from asyncnet.cli.serve import serve
-from asyncnet.config import Settings, load
+from asyncnet.config.file import load
+from asyncnet.config.sections import Settings
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import StoreBroken
 from asyncnet.providers.builtin import catalogue

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from tests.support.daemon import DaemonProcess, config_text, running, seen_in
 from tests.support.maildir import read_maildir
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asyncnet import supervisor
-from asyncnet.config import load
+from asyncnet.config.file import load
 from asyncnet.supervisor import Daemon
 from asyncnet.web.listener import HttpListener
 from tests.support.daemon import config_text
@@ -64,7 +64,7 @@ START = """
 import asyncio, sys
 from pathlib import Path
 from asyncnet import supervisor
-from asyncnet.config import load
+from asyncnet.config.file import load
 
 def ours():
     return {name for name in sys.modules if name.startswith("asyncnet.")}

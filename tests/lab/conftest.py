@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from asyncnet.lab.sink import Sink
 
 StartSink = Callable[..., Awaitable[Sink]]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet.config import Settings, load
+from asyncnet.config.file import load
+from asyncnet.config.sections import Settings
 from asyncnet.spool.assemble import Assembled, Rules, assemble
 from asyncnet.spool.files import AllowedFolders
 from asyncnet.spool.job import job_kind, read_job

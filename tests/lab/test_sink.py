@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from asyncnet.lab.maildir import StoredMail
 from asyncnet.lab.sink import Sink
 from tests.lab.conftest import StartSink, Tls

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue import postgres_link
 from asyncnet.mailqueue.opening import make_store, open_reader
@@ -262,7 +262,7 @@ def test_without_the_driver_the_error_names_the_extra(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['asyncpg'] = None\n"
         "from pathlib import Path\n"
-        "from asyncnet.config import QueueSettings\n"
+        "from asyncnet.config.sections import QueueSettings\n"
         "from asyncnet.mailqueue.opening import make_store, open_reader\n"
         "settings = QueueSettings(url='postgresql://127.0.0.1/queue')\n"
         "for make in (lambda: make_store(settings, Path('x'), Path('.'), takes_jobs=False),\n"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet.config import ConfigError, Endpoint, load
+from asyncnet.config.file import ConfigError, load
+from asyncnet.config.values import Endpoint
 from asyncnet.lab.sink import Sink
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.daemon import SERVE, DaemonProcess, config_text, start

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from asyncnet.lab.sink import Sink
 from asyncnet.mail.letter import ContentError
 from asyncnet.mail.verdict import JobStatus

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asyncnet.config import AccountSettings, QueueSettings, SpoolSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings, SpoolSettings
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import Record

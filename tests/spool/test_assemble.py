@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.mail.envelope import Envelope, Route, Server
 from asyncnet.mail.letter import Calendar, ContentError, Letter, whole_text
 from asyncnet.mime.message import compose

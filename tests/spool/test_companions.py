@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.spool import taking
 from asyncnet.spool.companions import (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.mail.letter import Content
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.sqlite import SqliteStore

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.mime.errors import UnsafeText
 from asyncnet.mime.message import compose
 from asyncnet.smtp.command import Mail, Rcpt, encode

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.mail.envelope import Envelope, Route, Server
 from asyncnet.mail.letter import Octets
 from asyncnet.mail.verdict import JobStatus

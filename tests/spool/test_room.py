@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from asyncnet.config import QueueSettings
+from asyncnet.config.sections import QueueSettings
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.intake import Intake, free_octets

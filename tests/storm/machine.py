@@ -9,7 +9,8 @@ from pathlib import Path
 
 from asyncnet.cli import logs
 from asyncnet.cli.serve import loop_factory, serve
-from asyncnet.config import Settings, load
+from asyncnet.config.file import load
+from asyncnet.config.sections import Settings
 from asyncnet.mailqueue.owner import owner_of
 from asyncnet.mailqueue.postgres import PostgresStore
 from asyncnet.providers.builtin import catalogue

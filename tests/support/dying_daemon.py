@@ -16,7 +16,8 @@ from pathlib import Path
 
 from asyncnet.cli import logs
 from asyncnet.cli.serve import loop_factory, serve
-from asyncnet.config import Settings, load
+from asyncnet.config.file import load
+from asyncnet.config.sections import Settings
 from asyncnet.mail.letter import Content
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import Acceptance, Lease, NewMessage, Settlement

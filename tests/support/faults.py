@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asyncnet.config import AccountSettings, QueueSettings
+from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.carrier import Carrier
 from asyncnet.delivery.exchange import Exchange, Target

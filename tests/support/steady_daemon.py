@@ -15,7 +15,7 @@ from pathlib import Path
 
 from asyncnet.cli import logs
 from asyncnet.cli.serve import loop_factory, serve
-from asyncnet.config import load
+from asyncnet.config.file import load
 from asyncnet.providers.builtin import catalogue
 from asyncnet.supervisor import Daemon
 

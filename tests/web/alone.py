@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asyncnet.config import HttpSettings
+from asyncnet.config.sections import HttpSettings
 from asyncnet.web.listener import HttpListener
 from tests.web.serving import ANY_PORT, LOOPS
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from asyncnet.config import HttpSettings
+from asyncnet.config.sections import HttpSettings
 from asyncnet.http1.request import read_plain_head
 from asyncnet.mail.envelope import Route, Server
 from asyncnet.mail.problem import Problem

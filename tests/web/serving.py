@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 import uvloop
 
-from asyncnet.config import Endpoint, HttpSettings
+from asyncnet.config.sections import HttpSettings
+from asyncnet.config.values import Endpoint
 from asyncnet.http1.request import Request
 from asyncnet.web.access import AccessEntry
 from asyncnet.web.listener import Answer, HttpListener

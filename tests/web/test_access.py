@@ -8,7 +8,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.config import HttpSettings
+from asyncnet.config.sections import HttpSettings
 from asyncnet.http1.request import Request, RequestReader
 from asyncnet.web import listener as listener_module
 from asyncnet.web.access import MAX_TARGET_OCTETS, AccessEntry, describe_access, log_access

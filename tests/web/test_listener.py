@@ -13,7 +13,8 @@ from http import HTTPStatus
 
 import pytest
 
-from asyncnet.config import Endpoint, HttpSettings
+from asyncnet.config.sections import HttpSettings
+from asyncnet.config.values import Endpoint
 from asyncnet.http1.request import Request
 from asyncnet.http1.response import compose
 from asyncnet.web import listener as listener_module

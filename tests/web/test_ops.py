@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet.config import Endpoint
+from asyncnet.config.values import Endpoint
 from asyncnet.http1.request import RequestReader, read_plain_head
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import AccountState, StoreAway

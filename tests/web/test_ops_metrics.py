@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from asyncnet.config import HttpSettings
+from asyncnet.config.sections import HttpSettings
 from asyncnet.mail.envelope import Route
 from asyncnet.mail.verdict import RecipientStatus, Verdict
 from asyncnet.mailqueue.sqlite import SqliteStore

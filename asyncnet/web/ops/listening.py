@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from asyncnet.config import Endpoint, HttpSettings, OpsSettings
+from asyncnet.config.sections import HttpSettings, OpsSettings
+from asyncnet.config.values import Endpoint
 from asyncnet.web.listener import HttpListener
 from asyncnet.web.ops.site import OperatorsSite
 from asyncnet.web.ops.survey import Surveyor, Watched

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from asyncnet.config import size_in_words
+from asyncnet.config.values import size_in_words
 from asyncnet.mailqueue.store import AccountState, Census, Ended, Store, StoreError
 from asyncnet.web.listener import HttpListener
 from asyncnet.web.ops.tally import RequestTally, SettlementTally

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from asyncnet.config import ConfigError, Endpoint, Rate, Settings, load, parse_rate
+from asyncnet.config.file import ConfigError, load
+from asyncnet.config.sections import Settings
+from asyncnet.config.values import Endpoint, Rate, parse_rate
 
 PIN = "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
