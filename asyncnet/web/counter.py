@@ -35,16 +35,6 @@ class RequestCounter:
             self._total += 1
             return self._total
 
-    def count_at_once(self) -> int | None:
-        """As count_answer() where nobody holds the lock, for a third of its cost; None otherwise.
-
-        Without an await between the look and the count, nobody can take the lock meanwhile.
-        """
-        if self._lock.locked():
-            return None
-        self._total += 1
-        return self._total
-
     async def count_not_found(self) -> int:
         """Count one answer 404 and return its number."""
         async with self._lock:

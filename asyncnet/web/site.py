@@ -51,7 +51,7 @@ class ThreePages:
             return refused.octets(self._date)
         if request.path == _HOME_PATH:
             before, after = self._home
-            number = self._counter.count_at_once() or await self._counter.count_answer()
+            number = await self._counter.count_answer()
             return b"".join((before, fill_counter_slot(number), after))
         page = self._dated.get(request.path)
         if page is None:
