@@ -162,6 +162,7 @@ async def test_a_store_that_does_not_answer_holds_nobody_up(
     async def never() -> None:
         await asyncio.Event().wait()
 
+    operated.watched.spool = None  # its disk would have no more time to answer
     monkeypatch.setattr("asyncnet.web.ops.survey.ASK_S", 0.01)
     monkeypatch.setattr(operated.watched.store, "census", never)
     answer = await operated.get("/healthz")
