@@ -29,6 +29,7 @@ from asyncnet.providers.builtin import catalogue
 from asyncnet.providers.presets import Catalogue
 from asyncnet.spool.errors import SpoolError
 from asyncnet.spool.folder import SpoolFolder
+from asyncnet.web.apart import ListenerApart
 from asyncnet.web.listener import HttpListener
 from asyncnet.web.ops.survey import Phase, Watched
 
@@ -125,7 +126,7 @@ class Daemon:
         self._control: ControlListener | None = None
         self._book: AccountBook | None = None
         self._agent: DeliveryAgent | None = None
-        self.http: HttpListener | None = None
+        self.http: ListenerApart | None = None
         self.ops: HttpListener | None = None
 
     async def start(self) -> None:
@@ -150,7 +151,9 @@ class Daemon:
         if Part.WEB in self._parts:
             tally = self._watched.requests.note if self.ops is not None else None
             sockets = self._sockets.get("http", ())
-            self.http = HttpListener(self.settings.http, sockets=sockets, on_answer=tally)
+            self.http = ListenerApart(
+                HttpListener(self.settings.http, sockets=sockets, on_answer=tally)
+            )
             await self._start_listener(self.http, "[http] listen")
             self._watched.pages = self.http
         if self._parts != {Part.WEB}:
@@ -213,7 +216,7 @@ class Daemon:
         spool = settings.spool.dir
         return make_store(settings.queue, settings.database, spool, takes_jobs=takes_jobs)
 
-    async def _start_listener(self, listener: HttpListener, key: str) -> None:
+    async def _start_listener(self, listener: HttpListener | ListenerApart, key: str) -> None:
         try:
             await listener.start()
         except OSError as error:
@@ -376,5 +379,5 @@ def import_mail() -> None:
         import_module(name)
 
 
-def _addresses(listener: HttpListener | None) -> list[str]:
+def _addresses(listener: HttpListener | ListenerApart | None) -> list[str]:
     return [] if listener is None else [f"http://{place}" for place in listener.endpoints]

@@ -10,7 +10,7 @@ asyncnet/smtp, asyncnet/delivery):
     a hundred lines                           the rooms of a house
     the whole message in memory, some         blocks of 64 KiB: a 25 MB attachment costs
       four times over                           what a small one does
-    blocks its thread                         one loop carries everything
+    blocks its thread                         one loop carries all mail
     one command, one answer                   PIPELINING: one round trip a message
     one connection a letter                   connections kept and reused
     content refused: which recipients were    a verdict for each recipient, with its phase

@@ -1,6 +1,7 @@
-"""The pages answer as soon as they can; the daemon is ready when all of it is."""
+"""The pages answer as soon as they can, whatever mail does; the daemon is ready when all is."""
 
 import asyncio
+import http.client
 import subprocess
 import sys
 import threading
@@ -10,14 +11,15 @@ import pytest
 
 from asyncnet import supervisor
 from asyncnet.config.file import load
-from asyncnet.supervisor import Daemon
+from asyncnet.supervisor import Daemon, Part
+from asyncnet.web.apart import ListenerApart
 from asyncnet.web.listener import HttpListener
 from tests.support.daemon import config_text
 
 OPS = '\n[ops]\nlisten = "127.0.0.1:0"\n'
 
 
-async def asked(listener: HttpListener | None, path: str) -> bytes:
+async def asked(listener: HttpListener | ListenerApart | None, path: str) -> bytes:
     """The status line of the answer."""
     assert listener is not None
     place = listener.endpoints[0]
@@ -57,6 +59,25 @@ async def test_pages_answer_while_the_mail_half_is_still_being_imported(
     finally:
         go_on.set()
         await asyncio.wait([starting])
+        await daemon.stop()
+
+
+async def test_pages_answer_while_the_daemons_own_loop_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "SWITCH_INTERVAL_S", sys.getswitchinterval())
+    config = tmp_path / "asyncnet.toml"
+    config.write_text(config_text(tmp_path, 1025))
+    daemon = Daemon(load(config), parts=frozenset({Part.WEB}))
+    await daemon.start()
+    try:
+        assert daemon.http is not None
+        place = daemon.http.endpoints[0]
+        visitor = http.client.HTTPConnection(place.host, place.port, timeout=10)
+        visitor.request("GET", "/")  # no await: the loop stands here until the answer has come
+        assert visitor.getresponse().status == 200
+        visitor.close()
+    finally:
         await daemon.stop()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asyncnet.config.values import size_in_words
 from asyncnet.mailqueue.store import AccountState, Census, Ended, Store, StoreError
+from asyncnet.web.apart import ListenerApart
 from asyncnet.web.listener import HttpListener
 from asyncnet.web.ops.tally import RequestTally, SettlementTally
 
@@ -42,7 +43,7 @@ class Watched:
     """
 
     phase: Phase = Phase.STARTING
-    pages: HttpListener | None = None
+    pages: HttpListener | ListenerApart | None = None
     store: Store | None = None
     standings: Callable[[], Awaitable[Mapping[str, AccountState]]] | None = None
     waits: dict[str, Callable[[], str | None]] = field(default_factory=dict)
