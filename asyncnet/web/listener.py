@@ -1,6 +1,7 @@
 """The HTTP service on asyncio streams: one request for each connection (RFC 9112 section 9).
 
-The ordinary path is one read, one judgement, one write and a close with no await behind it.
+The ordinary path is one read, one judgement, one write and a close with no await behind it: when
+its request is there a turn of the loop after the connection, as nearly always, it takes no task.
 Everything a client can do to be a burden is bounded: the head by octets and by one deadline,
 the connections by number (the one longest at its head makes room), an unread answer and an
 unwanted body by two seconds.  One sweeper looks at all deadlines, since a timer for each
@@ -15,7 +16,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -25,6 +27,7 @@ from asyncnet.config.sections import HttpSettings
 from asyncnet.config.values import Endpoint
 from asyncnet.http1.request import Request, RequestReader, read_plain_head
 from asyncnet.web.access import AccessEntry, describe_access, log_access
+from asyncnet.web.at_once import begin
 from asyncnet.web.counter import RequestCounter
 from asyncnet.web.descriptors import fit_connections
 from asyncnet.web.site import ThreePages
@@ -45,20 +48,15 @@ Answer: TypeAlias = Callable[[Request], Awaitable[bytes]]
 
 
 class _Connection:
-    """One accepted connection and when it becomes a burden."""
+    """One accepted connection; task and deadline are of those that wait for something."""
 
     __slots__ = ("deadline", "expired", "head", "since", "task", "writer")
 
-    def __init__(
-        self,
-        task: "asyncio.Task[None]",
-        writer: asyncio.StreamWriter,
-        deadline: float,
-        since: float,
-    ) -> None:
-        self.task = task
+    task: "asyncio.Task[None]"
+    deadline: float  # by the loop's clock, which goes by milliseconds on uvloop
+
+    def __init__(self, writer: asyncio.StreamWriter, since: float) -> None:
         self.writer = writer
-        self.deadline = deadline  # by the loop's clock, which goes by milliseconds on uvloop
         self.since = since  # by perf_counter(), where somebody wants to know
         self.expired = False  # the sweeper cancelled it, not stop()
         self.head: RequestReader | None = None  # a head that comes in pieces; None: no octet yet
@@ -87,11 +85,13 @@ class HttpListener:
         self.counter = RequestCounter()
         self._settings = settings
         self._answer: Answer = answer or ThreePages(self.counter).answer
+        self._answers_at_once = answer is None  # another may want a task to wait in
         self._log_access = access_log if settings.access_log else None
         self._sockets = sockets
         self._on_answer = on_answer
         self._timed = on_answer is not None or self._log_access is not None
         self._max_connections = settings.max_connections
+        self._max_head = settings.max_head
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
         self._open: set[_Connection] = set()
@@ -157,7 +157,7 @@ class HttpListener:
         else:
             where = {"sock": endpoint}
         server = await asyncio.start_server(
-            self._serve,
+            self._connected,
             **where,
             limit=self._settings.max_head,
             backlog=BACKLOG if on_uvloop else ACCEPTS_ASYNCIO,
@@ -198,50 +198,70 @@ class HttpListener:
         oldest.task.cancel()
         return True
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The task of one connection.  Ends in every case, with the connection closed."""
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # One turn of the loop later most requests are there.
+        since = perf_counter() if self._timed else 0.0
+        self._loop.call_soon(self._begin, reader, writer, since)
+
+    def _begin(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, since: float
+    ) -> None:
+        """Answer now; a connection that has to wait gets a task and a deadline."""
         if len(self._open) >= self._max_connections and not self._make_room():
             writer.close()
             return
-        task = asyncio.current_task(self._loop)  # unasked, it would ask the system for our pid
-        assert task is not None
-        deadline = self._loop.time() + self._settings.head_timeout
-        since = perf_counter() if self._timed else 0.0
-        connection = _Connection(task, writer, deadline, since)
-        self._open.add(connection)
-        self._heads[connection] = None
-        try:
-            await self._converse(connection, reader)
-        except (OSError, asyncio.CancelledError):
-            # The client is gone, or stop() has lost patience.  Cancelled is not passed on:
-            # nobody awaits this task, and asyncio's streams would log it as a fault.
-            writer.transport.abort()
-        finally:
-            writer.close()
-            self._open.discard(connection)
-            self._heads.pop(connection, None)
-
-    async def _converse(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
-        """One request and its answer.  Raises OSError when the client is gone."""
-        try:
-            data = await reader.read(READ_OCTETS)
-            request = read_plain_head(data, self._settings.max_head)
-            if request is None:
-                request = await self._read_on(connection, reader, data)
-        except asyncio.CancelledError:
-            request = self._judge_late(connection)
-        if request is None:
+        connection = _Connection(writer, since)
+        serving = self._serve(connection, reader)
+        rest = begin(serving) if self._answers_at_once else serving
+        if rest is None:
             return
-        self._heads.pop(connection, None)  # an expired one is out already
-        response = await self._answer(request)
+        self._open.add(connection)
+        if connection not in self._endings:
+            connection.deadline = self._loop.time() + self._settings.head_timeout
+            self._heads[connection] = None
+        connection.task = asyncio.Task(rest, loop=self._loop)
+        connection.task.add_done_callback(partial(self._ended, connection, serving))
+
+    def _ended(
+        self,
+        connection: _Connection,
+        serving: Coroutine[None, None, None],
+        task: "asyncio.Task[None]",
+    ) -> None:
+        serving.close()  # closes the connection where its task was cancelled before it began
+        self._open.discard(connection)
+        self._heads.pop(connection, None)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            story = {"message": "a fault of ours in an answer", "exception": fault, "task": task}
+            self._loop.call_exception_handler(story)
+
+    async def _serve(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
+        """One request and its answer.  Ends in every case, with the connection closed."""
         transport = connection.writer.transport
-        # At high water 0 both loops write at once and then tell truly what is left over.
-        transport.set_write_buffer_limits(0)
-        transport.write(response)
-        if self._timed:
-            self._tell(connection, request, response)
-        if request.drain or transport.get_write_buffer_size():
-            await self._end_gently(connection, reader, request.drain)
+        try:
+            try:
+                data = await reader.read(READ_OCTETS)
+                request = read_plain_head(data, self._max_head)
+                if request is None:
+                    request = await self._read_on(connection, reader, data)
+            except asyncio.CancelledError:
+                request = self._judge_late(connection)
+            if request is None:
+                return
+            self._heads.pop(connection, None)  # an expired one is out already
+            response = await self._answer(request)
+            # At high water 0 both loops write at once and then tell truly what is left over.
+            transport.set_write_buffer_limits(0)
+            transport.write(response)
+            if self._timed:
+                self._tell(connection, request, response)
+            if request.drain or transport.get_write_buffer_size():
+                await self._end_gently(connection, reader, request.drain)
+        except (OSError, asyncio.CancelledError):
+            # The client is gone, or stop() has lost patience; nobody awaits this.
+            transport.abort()
+        finally:
+            transport.close()
 
     def _tell(self, connection: _Connection, request: Request, response: bytes) -> None:
         """Let those know of an answer who want to."""

@@ -229,6 +229,46 @@ def test_a_fault_of_ours_is_reported_and_closes_the_connection(serve: Serve) -> 
         served.complaints.clear()
 
 
+def test_a_fault_in_the_pages_themselves_is_reported_and_closes_the_connection(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def count() -> int:
+        raise LookupError("a bug")
+
+    with serve() as served:
+        monkeypatch.setattr(served.listener.counter, "count_answer", count)
+        assert served.ask(GET) == b""
+        with served.connect() as slow:  # whose answer has a task
+            slow.sendall(GET[:5])
+            assert served.ask(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n") != b""
+            slow.sendall(GET[5:])
+            assert read_to_end(slow) == b""
+        served.wait_until_idle()
+        assert [str(one["exception"]) for one in served.complaints] == ["a bug", "a bug"]
+        served.complaints.clear()
+
+
+def test_those_cut_off_before_their_task_has_begun_are_closed_too(serve: Serve) -> None:
+    standing, go_on = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        standing.set()
+        go_on.wait(SOON_S)
+
+    with serve(max_connections=2) as served, contextlib.ExitStack() as stack:
+        served.loop.call_soon_threadsafe(stand)
+        assert standing.wait(SOON_S)
+        # All are accepted in one go, and each makes room for the next in one turn of the loop.
+        clients = [stack.enter_context(served.connect()) for _ in range(10)]
+        go_on.set()
+        closed: list[socket.socket] = []
+        while len(closed) < len(clients) - 2:
+            ready, _, _ = select.select([it for it in clients if it not in closed], [], [], SOON_S)
+            assert ready
+            closed += ready
+        assert served.ask(GET).startswith(OK)
+
+
 def test_stopping_lets_a_running_request_finish(serve: Serve) -> None:
     with serve() as served, served.connect() as client:
         address = served.address
