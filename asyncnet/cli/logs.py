@@ -12,8 +12,10 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, TextIO
 
@@ -68,29 +70,54 @@ def configure(settings: LogSettings) -> None:
     """Set up structlog for this process."""
     as_console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     lines = Lines(sys.stderr)
+    logger = structlog.make_filtering_bound_logger(
+        logging.getLevelNamesMapping()[settings.level.upper()]
+    )
     structlog.configure(
-        processors=_for_people() if as_console else [json_line],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[settings.level.upper()]
-        ),
+        processors=_for_people() if as_console else [],
+        wrapper_class=logger if as_console else _in_json(logger),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
 
 
-def json_line(logger: object, level: str, event: MutableMapping[str, Any]) -> str:
-    """The event as JSON: what it says, then its level and time."""
-    if "exc_info" in event:
-        event = structlog.processors.format_exc_info(logger, level, event)
-    event["level"] = "error" if level == "exception" else level
-    # As structlog's own: microseconds, UTC.
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+def _in_json(logger: type[Any]) -> type[Any]:
+    """The logger, its lines composed by json_line() alone: a chain of processors costs as much."""
+
+    class JsonLogger(logger):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **told: Any) -> None:
+            if self._context:
+                told = {**self._context, **told}
+            told["event"] = event
+            getattr(self._logger, method_name)(json_line(method_name, told))
+
+    return JsonLogger
+
+
+def json_line(level: str, told: MutableMapping[str, Any]) -> str:
+    """What is told in JSON, its level and time."""
+    if "exc_info" in told:
+        told = structlog.processors.format_exc_info(None, level, told)
     # Nearly all is text, and an encoder for the whole costs more than all its members.
-    members = [
-        f'"{key}": {_quoted(value) if type(value) is str else _encode(value)}'
-        for key, value in event.items()
-    ]
-    return "{" + ", ".join(members) + "}"
+    line = "{"
+    for key, value in told.items():
+        kind = type(value)
+        said = _quoted(value) if kind is str else value if kind is int else _encode(value)
+        line += f'"{key}": {said}, '
+    level = "error" if level == "exception" else level
+    return f'{line}"level": "{level}", "timestamp": "{_now()}"}}'
+
+
+def _now() -> str:
+    """As structlog's own: microseconds, UTC."""
+    second, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{_second(second)}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(second: int) -> str:
+    """Most lines are of the same second as the one before."""
+    return datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
 
 
 def _for_people() -> list[structlog.typing.Processor]:
@@ -111,9 +138,5 @@ def _told(value: object) -> object:
 
 
 # Made once: json.dumps() makes one for each call that asks for anything of its own.
-_encode_other = json.JSONEncoder(ensure_ascii=False, default=_told).encode
+_encode = json.JSONEncoder(ensure_ascii=False, default=_told).encode
 _quoted = encode_basestring  # as that encoder quotes text
-
-
-def _encode(value: object) -> str:
-    return str(value) if type(value) is int else _encode_other(value)

@@ -180,7 +180,8 @@ class DeliveryAgent:
             self._trouble.over()
             for lease in leases:
                 await self._take_in_or_give_back(lease, now)
-            due_at = now if leases else await self._store.next_due(now, full)
+            more = len(leases) == LEASE_BATCH  # else all that was due is in hand, as a rule
+            due_at = now if more else await self._store.next_due(now, full)
         except StoreBroken:
             raise
         except StoreError as error:
@@ -222,11 +223,10 @@ class DeliveryAgent:
 
     def _begin(self, lane: Lane) -> None:
         """Begin as many deliveries of a lane as its limits allow."""
-        while lane.waiting and not self._stopping:
-            now = self._clock()
-            lease = lane.next_lease(now, self._pool.limit(lane.key, lane.account))
-            if lease is None:
-                return
+        if not lane.waiting or self._stopping:
+            return
+        now, limit = self._clock(), self._pool.limit(lane.key, lane.account)
+        while (lease := lane.next_lease(now, limit)) is not None:
             self._spawn(self._deliver(lane, lease), lease)
 
     # One delivery.
@@ -241,11 +241,12 @@ class DeliveryAgent:
             self._begin(lane)  # the talk is free; what follows needs the store alone
         # Verdicts first.  Where there is none, the store learns first that the account waits,
         # or it would give us the message again.
-        if settlement is not None and not _decides(settlement):
-            await self._book.save_state(lane)
         if settlement is not None:
+            if lane.state_unwritten and not _decides(settlement):
+                await self._book.save_state(lane)
             await self._settle(lease, settlement)
-        await self._book.save_state(lane)
+        if lane.state_unwritten:
+            await self._book.save_state(lane)
         if lane.blocked(self._clock()):
             self._empty(lane)
 
@@ -343,15 +344,14 @@ class DeliveryAgent:
 
 
 def _decides(settlement: Settlement) -> bool:
-    return any(verdict.status.final for verdict in settlement.verdicts.values())
+    return any([verdict.status.final for verdict in settlement.verdicts.values()])
 
 
 def _still_open(lease: Lease, settlement: Settlement) -> bool:
     """Whether the message may have to be sent again."""
-    tried = settlement.verdicts
-    return any(
-        position not in tried
-        or not tried[position].status.final
-        or tried[position].status is RecipientStatus.IN_DOUBT
-        for position in lease.positions
+    statuses = [verdict.status for verdict in settlement.verdicts.values()]
+    return (
+        len(statuses) < len(lease.positions)
+        or RecipientStatus.IN_DOUBT in statuses
+        or not all([status.final for status in statuses])
     )

@@ -4,6 +4,7 @@ What an end at any moment leaves behind: before the dot was marked nothing was s
 lease is good; after it, without a reply, the message is in doubt (RFC 1047).
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,24 +29,31 @@ UNUSABLE_DELAY_MAX_S = 900.0
 class Attempt:
     """Carries the recipients at some places of a lease (those of one transaction).
 
-    dot_marked tells whether the end of the content may have left; server and tls are None
-    until a server was reached.
+    server and tls are None until a server was reached.
     """
 
     def __init__(
         self, store: Store, pool: Pool, lane: Lane, lease: Lease, places: Sequence[int]
     ) -> None:
-        self.dot_marked = False
         self.server: str | None = None
         self.tls: Mapping[str, Any] | None = None
+        self.positions = lease.positions
         self._talk: Talk | None = None  # the last one
-        self.positions = tuple(lease.positions[place] for place in places)
+        self._marks: list[asyncio.Future[None]] = []
         self._store = store
         self._pool = pool
         self._lane = lane
         self._lease = lease
-        recipients = tuple(lease.envelope.recipients[place] for place in places)
-        self._envelope = replace(lease.envelope, recipients=recipients, envid=lease.queue_id)
+        self._envelope = lease.envelope
+        if len(places) < len(lease.positions):
+            self.positions = tuple([lease.positions[place] for place in places])
+            recipients = tuple([lease.envelope.recipients[place] for place in places])
+            self._envelope = replace(lease.envelope, recipients=recipients)
+
+    @property
+    def dot_marked(self) -> bool:
+        """Whether the end of the content may have left."""
+        return any([_succeeded(mark) for mark in self._marks])
 
     async def run(self) -> dict[int, Judgement]:
         """Judgements by position.
@@ -55,7 +63,7 @@ class Attempt:
         a bug; dot_marked then tells what is known.
         """
         judgements = await self._once()
-        if all(judgement.action is Action.RECONNECT for judgement in judgements.values()):
+        if all([judgement.action is Action.RECONNECT for judgement in judgements.values()]):
             judgements = await self._once(after=self._talk)
         return judgements
 
@@ -91,7 +99,7 @@ class Attempt:
         answers = await exchange.transact(
             self._envelope, content, self._mark_dot, alone=self._lease.attempts > 0
         )
-        return dict(zip(self.positions, map(self._judge, answers), strict=True))
+        return dict(zip(self.positions, [self._judge(it) for it in answers], strict=True))
 
     def _judge(self, answer: RecipientReply) -> Judgement:
         judgement = judge(answer, self._lane.account.book, self._lease.attempts)
@@ -105,15 +113,22 @@ class Attempt:
             return Judgement(verdict, Scope.MESSAGE, Action.DONE)
         return judgement
 
-    async def _mark_dot(self) -> None:
-        await self._store.mark_dot(self._lease)
-        self.dot_marked = True
+    def _mark_dot(self) -> asyncio.Future[None]:
+        mark = asyncio.ensure_future(self._store.mark_dot(self._lease))
+        self._marks.append(mark)
+        return mark
+
+
+def _succeeded(mark: asyncio.Future[None]) -> bool:
+    return mark.done() and not mark.cancelled() and mark.exception() is None
 
 
 def _reusable(talk: Talk, judgements: Mapping[int, Judgement]) -> bool:
     """Whether the next message may go by this talk."""
-    actions = {judgement.action for judgement in judgements.values()}
-    return talk.exchange.usable and not actions & {Action.RECONNECT, Action.FEWER_CONNECTIONS}
+    if not talk.exchange.usable:
+        return False
+    actions = [judgement.action for judgement in judgements.values()]
+    return Action.RECONNECT not in actions and Action.FEWER_CONNECTIONS not in actions
 
 
 def _unusable(error: AccountError) -> Judgement:

@@ -108,12 +108,10 @@ class Carrier:
         Where a message takes several transactions, those of its recipients who were deferred
         by one rest until their time, while the others go on.
         """
-        resting = self._resting.get(lease.queue_id, {})
-        ready = [
-            place
-            for place, position in enumerate(lease.positions)
-            if resting.get(position, 0.0) <= now
-        ]
+        ready: Sequence[int] = range(len(lease.positions))
+        resting = self._resting.get(lease.queue_id)
+        if resting is not None:
+            ready = [it for it in ready if resting.get(lease.positions[it], 0.0) <= now]
         limit = lane.account.recipients or len(ready)
         return ready[:limit], len(ready) > limit
 

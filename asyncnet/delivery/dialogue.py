@@ -8,7 +8,7 @@ from typing import Protocol
 
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.verdict import Phase
-from asyncnet.smtp.command import Command, Greeting, Group, Quit, Rcpt, Rset
+from asyncnet.smtp.command import Command, Greeting, Group, Kinds, Quit, Rcpt, Rset
 from asyncnet.smtp.reply import Reply
 from asyncnet.smtp.session import TABLE, Answer, Session
 
@@ -52,11 +52,16 @@ class Dialogue:
 
     def compose(self, group: Group) -> bytes:
         """The octets of a group that is to be written now: its replies are due."""
-        self.session.owe(group.kinds)
-        self._stage = None
+        kinds, octets = group
+        self.owe((kinds,))
         if self.watcher.active:
             self.watcher.said_lines(group)
-        return group.octets
+        return octets
+
+    def owe(self, groups: Iterable[Kinds]) -> None:
+        """Groups of these commands are to be written now: the replies to them are due."""
+        self.session.owe(*groups)
+        self._stage = None
 
     def write(self, octets: bytes) -> None:
         self.wire.write(octets)

@@ -12,13 +12,20 @@ from typing import Any, Literal
 
 from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import ConnectFailed, ConnectionLost, LookupFailed, TlsFailed
-from asyncnet.delivery.handover import SMALL_OCTETS, BeforeDot, Handover, Progress, whole
+from asyncnet.delivery.handover import (
+    SMALL_OCTETS,
+    BeforeDot,
+    Handover,
+    Progress,
+    check_length,
+    whole,
+)
 from asyncnet.delivery.pipeline import Pipeline
 from asyncnet.delivery.tls import TlsFacts, check_pins, tls_context
 from asyncnet.delivery.trace import Mask, Narrator, Trace
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.envelope import Envelope, TlsMode
-from asyncnet.mail.letter import Content
+from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.command import Command
 from asyncnet.smtp.errors import BrokenPeer, InjectedOctets, UnsafeArgument
@@ -210,24 +217,30 @@ class Exchange:
         accepted then.  Any of them may end the talk.  alone: the message shares no round trip
         with others.
         """
-        assert self._pipeline is not None, "the talk is not open"
-        session, octets = self._dialogue.session, content.octets
+        pipeline, session, octets = self._pipeline, self._dialogue.session, content.octets
+        assert pipeline is not None, "the talk is not open"
         capabilities = session.capabilities
         trouble = obstacle(envelope, octets, capabilities, secured=session.secured)
         if trouble is not None:
             return (trouble,) * len(envelope.recipients)
-        block = await whole(content, octets) if octets <= SMALL_OCTETS else None
+        block = None
+        if isinstance(content, Octets) and octets <= SMALL_OCTETS:
+            block = content.data  # at hand: nobody need wait
+            check_length(len(block), octets)
+        elif octets <= SMALL_OCTETS:
+            block = await whole(content, octets)
+        done = pipeline.loop.create_future()
         handover = Handover(
-            envelope, content, octets, block, capabilities, before_dot, progress, alone=alone
+            envelope, content, octets, block, capabilities, before_dot, progress, done, alone
         )
         if not handover.transaction.hopeless:
-            self._pipeline.carry(handover)
+            pipeline.carry(handover)
             try:
-                await handover.done
+                await done
                 if handover.mark.begun and (error := await handover.mark.outcome()):
                     raise error
             except BaseException:
-                self._pipeline.leave(handover)
+                pipeline.leave(handover)
                 await handover.mark.abandon()
                 raise
         replies = handover.replies()
@@ -237,9 +250,9 @@ class Exchange:
         """The same without our password: replies end up in results, and some servers repeat it."""
         assert self._mask is not None
         if it.reply is None:
-            return it._replace(detail=self._mask.strike(it.detail))
+            return replace(it, detail=self._mask.strike(it.detail))
         lines = tuple(map(self._mask.strike, it.reply.lines))
-        return it if lines == it.reply.lines else it._replace(reply=Reply(it.reply.code, lines))
+        return it if lines == it.reply.lines else replace(it, reply=Reply(it.reply.code, lines))
 
     async def close(self) -> None:
         """Say QUIT where that is still possible, wait for nobody, close."""

@@ -12,7 +12,7 @@ from asyncnet.mail.envelope import Envelope
 from asyncnet.mail.letter import Content, ContentError, DistantContent
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.capability import Capabilities
-from asyncnet.smtp.command import Command
+from asyncnet.smtp.command import Kinds
 from asyncnet.smtp.transaction import RecipientReply, Transaction
 
 # A message up to that is held in memory while it is on its way, and goes out in one piece: it
@@ -76,6 +76,7 @@ class Handover:
         "alone",
         "answered",
         "block",
+        "chunkable",
         "content",
         "done",
         "end_left",
@@ -96,8 +97,8 @@ class Handover:
         capabilities: Capabilities,
         before_dot: BeforeDot | None,
         progress: Progress | None,
-        *,
-        alone: bool = False,
+        done: "asyncio.Future[None]",
+        alone: bool,
     ) -> None:
         self.content = content
         self.octets = octets
@@ -105,16 +106,17 @@ class Handover:
         self.mark = Mark(before_dot) if before_dot is not None else _NO_MARK
         self.progress = progress
         self.alone = alone
-        self.kinds: tuple[type[Command], ...] = ()  # the commands of the write under way
+        self.chunkable = False  # goes in one write, its content waiting for no reply
+        self.kinds: Kinds = ()  # the commands of the write under way
         self.answered = 0  # of them
         self.joined = False  # they went behind another message that is not answered
         self.end_left = False  # the end of the content may be on its way
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.done = done
         self.transaction = Transaction(envelope, octets, capabilities)
 
     def replies(self) -> tuple[RecipientReply, ...]:
         """One for each recipient, in their order; only once it is done."""
-        return tuple([reply for reply in self.transaction.replies if reply is not None])
+        return tuple(filter(None, self.transaction.replies))
 
     def finish(self) -> None:
         if not self.done.done():
@@ -144,8 +146,7 @@ async def whole(content: Content, octets: int) -> bytes:
         block = b"".join([part async for part in content.arriving()])
     else:
         block = b"".join(content.blocks())
-    if len(block) != octets:
-        check_length(len(block), octets)
+    check_length(len(block), octets)
     return block
 
 

@@ -4,8 +4,8 @@ RFC 5321 section 4.2.1 (the first digit), RFC 3463 (enhanced status codes, which
 are there), and above both the provider's own rules.  No I/O.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from asyncnet.delivery.exchange import ExchangeFailed
 from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Scope, Verdict
@@ -55,8 +55,7 @@ class Action(Enum):
     FEWER_CONNECTIONS = "fewer connections"  # the same, and one connection less from then on
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """A verdict, whom it concerns and what follows.  Delays as in ReplyRule."""
 
     verdict: Verdict

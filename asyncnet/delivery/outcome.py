@@ -1,8 +1,8 @@
 """What one attempt comes to: the judgements of all its recipients put together.  No I/O."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from asyncnet.config.sections import QueueSettings
 from asyncnet.delivery.judgement import BEFORE_MAIL, DOUBT_HINT, Action, Judgement
@@ -11,8 +11,7 @@ from asyncnet.mail.verdict import Phase, RecipientStatus, Scope, Verdict
 from asyncnet.mailqueue.store import AccountState, Lease
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Verdicts by position, and what follows from them.
 
     retry_at: when the positions that back off are tried again.  go_on: others of the message
@@ -28,7 +27,7 @@ class Outcome:
 
     @property
     def healthy(self) -> bool:
-        return self.trouble is None and any(v.code is not None for v in self.verdicts.values())
+        return self.trouble is None and any([v.code is not None for v in self.verdicts.values()])
 
 
 def combine(
@@ -41,23 +40,33 @@ def combine(
     untouched: bool,
 ) -> Outcome:
     """Put the judgements of the positions tried together; untouched: there are more to try."""
-    taken = any(j.verdict.status is RecipientStatus.ACCEPTED for j in judgements.values())
-    judged = {position: _settled(j, taken=taken) for position, j in judgements.items()}
-    waiting = [
-        position
-        for position, j in judged.items()
-        if j.action is Action.BACK_OFF or j.verdict.status is RecipientStatus.IN_DOUBT
-    ]
-    # They share one time: the longest wait that was asked for.
-    delay_s = max((d for p in waiting if (d := judged[p].delay_s) is not None), default=None)
-    at = next_attempt(settings, lease.attempts + 1, now, lease.expires_at, chance, delay_s)
-    trouble = next((j for j in judged.values() if j.scope is Scope.ACCOUNT), None)
-    go_on = trouble is None and (
-        untouched or any(j.action is Action.NEXT_TRANSACTION for j in judged.values())
-    )
+    accepted, in_doubt = RecipientStatus.ACCEPTED, RecipientStatus.IN_DOUBT
+    taken = any([j.verdict.status is accepted for j in judgements.values()])
+    verdicts: dict[int, Verdict] = {}
+    waiting: list[int] = []
+    delays_s: list[float] = []
+    trouble: Judgement | None = None
+    more = untouched
+    for position, judgement in judgements.items():
+        it = _settled(judgement, taken=taken)
+        verdicts[position] = it.verdict
+        if it.action is Action.BACK_OFF or it.verdict.status is in_doubt:
+            waiting.append(position)
+            if it.delay_s is not None:
+                delays_s.append(it.delay_s)
+        if trouble is None and it.scope is Scope.ACCOUNT:
+            trouble = it
+        more = more or it.action is Action.NEXT_TRANSACTION
+    retry_at = {}
+    if waiting:
+        # They share one time: the longest wait that was asked for.
+        delay_s = max(delays_s, default=None)
+        at = next_attempt(settings, lease.attempts + 1, now, lease.expires_at, chance, delay_s)
+        retry_at = dict.fromkeys(waiting, at)
+    go_on = trouble is None and more
     return Outcome(
-        verdicts={position: j.verdict for position, j in judged.items()},
-        retry_at=dict.fromkeys(waiting, at),
+        verdicts=verdicts,
+        retry_at=retry_at,
         go_on=go_on,
         # Many transactions of one message are one attempt: the last of them counts.
         counted=bool(waiting) or not (go_on or trouble),
@@ -67,17 +76,18 @@ def combine(
 
 def _settled(judgement: Judgement, *, taken: bool) -> Judgement:
     """What is left of an action that was tried already, or that would go round for ever."""
-    if judgement.action is Action.NEXT_TRANSACTION and not taken:
+    action = judgement.action
+    if action is Action.NEXT_TRANSACTION and not taken:
         # "Too many" although the server took nobody: the next transaction would fare the same.
-        return replace(judgement, action=Action.BACK_OFF)
-    if judgement.action is not Action.RECONNECT:
+        return judgement._replace(action=Action.BACK_OFF)
+    if action is not Action.RECONNECT:
         return judgement
     # This was the new connection.  Before any recipient was named it is the server's trouble;
     # later the message may be why, and one message must not hold up its account.
     phase = judgement.verdict.phase
     if phase in BEFORE_MAIL or phase is Phase.MAIL:
-        return replace(judgement, scope=Scope.ACCOUNT, action=Action.HOLD_ACCOUNT)
-    return replace(judgement, scope=Scope.MESSAGE, action=Action.BACK_OFF)
+        return judgement._replace(scope=Scope.ACCOUNT, action=Action.HOLD_ACCOUNT)
+    return judgement._replace(scope=Scope.MESSAGE, action=Action.BACK_OFF)
 
 
 def cut_off(tried: Sequence[int], why: str, *, dot_marked: bool) -> dict[int, Verdict]:
@@ -103,16 +113,16 @@ def gave_up(last: Verdict | None, account: AccountState | None) -> Verdict:
 
 def summary(verdicts: Collection[Verdict]) -> dict[str, object]:
     """What a log line says of an attempt: how many of what, and the first reply that matters."""
-    counted = Counter(verdict.status.value for verdict in verdicts)
-    status = " ".join(f"{name}={number}" for name, number in sorted(counted.items()))
-    worst = min(verdicts, key=lambda v: v.status is RecipientStatus.ACCEPTED, default=None)
-    if worst is None:
-        return {"status": status or "nothing tried"}
+    if not verdicts:
+        return {"status": "nothing tried"}
+    statuses = [str(verdict.status) for verdict in verdicts]
+    counted = [f"{status}={statuses.count(status)}" for status in sorted(set(statuses))]
+    worst = min(verdicts, key=lambda v: v.status is RecipientStatus.ACCEPTED)
     told = {
-        "status": status,
+        "status": " ".join(counted),
         "code": worst.code,
         "enhanced": worst.enhanced,
-        "phase": worst.phase and worst.phase.value,
-        "kind": worst.kind and worst.kind.value,
+        "phase": worst.phase and str(worst.phase),
+        "kind": worst.kind and str(worst.kind),
     }
     return {key: value for key, value in told.items() if value is not None}

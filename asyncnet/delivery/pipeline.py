@@ -22,7 +22,7 @@ from asyncnet.mail.verdict import Phase
 from asyncnet.mailqueue.store import LeaseLost, StoreError
 from asyncnet.smtp.command import Dot, Group, Rset, grouped
 from asyncnet.smtp.errors import BrokenPeer
-from asyncnet.smtp.session import SERVICE_CLOSING, State, UnaskedReply
+from asyncnet.smtp.session import READY, SERVICE_CLOSING, TRANSACTION, State, UnaskedReply
 from asyncnet.smtp.transaction import Plan, RecipientReply, Transparency
 
 # A server closes an idle connection, and its FIN may be on the way when we write.  After such a
@@ -53,8 +53,8 @@ class Pipeline:
         self._waiting: deque[Handover] = deque()
         self._under_way: deque[Handover] = deque()
         self._driver: asyncio.Task[None] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._rested_at_s = self._loop.time()
+        self.loop = asyncio.get_running_loop()
+        self._rested_at_s = self.loop.time()
 
     @property
     def load(self) -> int:
@@ -72,9 +72,11 @@ class Pipeline:
 
     def carry(self, handover: Handover) -> None:
         """Take a message, to be handed over in its turn; then its done is resolved."""
+        fits = handover.block is not None and handover.octets <= self._chunk_octets
+        handover.chunkable = fits and not handover.alone
         self._waiting.append(handover)
         if self._driver is None:
-            self._driver = self._loop.create_task(self._drive())
+            self._driver = self.loop.create_task(self._drive())
 
     def leave(self, handover: Handover) -> None:
         """Its caller was cancelled: left out where it is not begun; else the talk is cut."""
@@ -84,16 +86,16 @@ class Pipeline:
             self._dialogue.wire.abort()
 
     async def _drive(self) -> None:
-        ask_first = self._loop.time() - self._rested_at_s > ASK_FIRST_S
+        ask_first = self.loop.time() - self._rested_at_s > ASK_FIRST_S
         try:
             self._dialogue.listen()  # whatever lies there answers nothing that we shall say
             if not self._dialogue.session.at_rest:
                 raise ConnectionLost("the talk was over before")
             while self._waiting:
-                if self._chunkable(self._waiting[0]) and not ask_first:
+                if self._waiting[0].chunkable and not ask_first:
                     await self._send_chunks()
                     continue
-                if self._dialogue.session.state is State.TRANSACTION:
+                if self._dialogue.session.state is TRANSACTION:
                     await self._undo()  # it was left to the RSET of a chunk that did not come
                 await self._send_contents()
                 ask_first = False
@@ -107,7 +109,7 @@ class Pipeline:
             self._under_way.clear()
             self._waiting.clear()
         self._dialogue.rest()
-        self._rested_at_s = self._loop.time()
+        self._rested_at_s = self.loop.time()
         self._driver = None
 
     # DATA: [MAIL RCPT DATA] [content . MAIL RCPT DATA] [content .]
@@ -159,7 +161,7 @@ class Pipeline:
             await self._send_end(handover, octets, following)
             if handover.block is not None and handover.progress is not None:
                 handover.progress(handover.octets)
-        if self._dialogue.session.state is State.TRANSACTION:
+        if self._dialogue.session.state is TRANSACTION:
             await self._undo()
         return following
 
@@ -218,30 +220,25 @@ class Pipeline:
 
     # BDAT: [MAIL RCPT BDAT content], with a window [RSET MAIL RCPT BDAT content] [RSET …
 
-    def _chunkable(self, handover: Handover) -> bool:
-        """Whether the message goes in one write, its content waiting for no reply."""
-        fits = handover.block is not None and handover.octets <= self._chunk_octets
-        return fits and not handover.alone
-
     async def _send_chunks(self) -> None:
         """Messages in one write each, as many under way at a time as the window allows."""
-        session = self._dialogue.session
+        session, under_way = self._dialogue.session, self._under_way
         while True:
             if batch := self._next_chunks():
                 await self._say_chunks(batch)
-            if not self._under_way:
+            if not under_way:
                 return
-            await self._hear_group(self._under_way[0])
-            self._end_chunk(self._under_way[0])
-            while self._under_way:  # first all that is here: few writes
-                if not self._heard_well(self._under_way[0]):
+            await self._hear_group(under_way[0])
+            self._end_chunk(under_way.popleft())
+            while under_way:  # first all that is here: few writes
+                if not self._heard_well(under_way[0]):
                     if not session.pending:
                         break
-                    await self._hear_group(self._under_way[0])
-                self._end_chunk(self._under_way[0])
-            if session.state is State.TRANSACTION and not self._under_way:
+                    await self._hear_group(under_way[0])
+                self._end_chunk(under_way.popleft())
+            if session.state is TRANSACTION and not under_way:
                 # RSET goes along with the next one: Exim hangs up on those who say it too often.
-                next_says_it = self._waiting and self._chunkable(self._waiting[0])
+                next_says_it = self._waiting and self._waiting[0].chunkable
                 if not (self._window.rset_taken and next_says_it):
                     await self._undo()
 
@@ -252,11 +249,12 @@ class Pipeline:
         if under_way and not self._window.slides:
             return batch
         room = self._window.open - len(under_way)
-        while waiting and len(batch) < room and self._chunkable(waiting[0]):
+        while room > 0 and waiting and waiting[0].chunkable:
             octets += waiting[0].octets
             if batch and octets > BLOCK_OCTETS:
                 break
             batch.append(waiting.popleft())
+            room -= 1
         under_way.extend(batch)
         return batch
 
@@ -274,19 +272,22 @@ class Pipeline:
                 self._waiting.appendleft(handover)
             return
         dialogue.wire.check()
-        afresh = dialogue.session.state is State.TRANSACTION or len(under_way) > len(batch)
+        afresh = dialogue.session.state is TRANSACTION or len(under_way) > len(batch)
         afresh = afresh or (self._window.most > 1 and not self._window.rset_taken)
         written: list[bytes] = []
         for handover in batch:
             assert handover.block is not None
             group = handover.transaction.chunked(handover.octets, afresh=afresh)
+            handover.kinds, octets = group
             handover.joined, afresh = handover is not under_way[0], True
-            handover.kinds, handover.answered = group.kinds, 0
-            written += (dialogue.compose(group), handover.block)
-            if dialogue.watcher.active:
-                dialogue.watcher.content(handover.octets)
             handover.end_left = True
-        dialogue.write(b"".join(written))
+            written += (octets, handover.block)
+            if dialogue.watcher.active:
+                dialogue.watcher.said_lines(group)
+                dialogue.watcher.content(handover.octets)
+        if batch:
+            dialogue.owe([handover.kinds for handover in batch])
+            dialogue.write(b"".join(written))
         for handover in islice(self._waiting, self._window.most):
             if handover.mark.idle:
                 handover.mark.begin()  # its turn is next
@@ -304,12 +305,12 @@ class Pipeline:
 
     def _end_chunk(self, handover: Handover) -> None:
         """All replies to a message that was sent in one write are here."""
-        self._end(handover)
+        handover.finish()
         window = self._window
         window.slides = window.slides or handover.joined
         if handover.progress is not None:
             handover.progress(handover.octets)
-        if self._dialogue.session.state is State.READY and not handover.transaction.refused:
+        if self._dialogue.session.state is READY and not handover.transaction.refused:
             window.went_well()
         else:
             window.was_refused()
@@ -323,7 +324,7 @@ class Pipeline:
 
     def _compose(self, handover: Handover, group: Group) -> bytes:
         """The octets of one group; its replies are due from now on."""
-        handover.kinds, handover.answered = group.kinds, 0
+        handover.kinds, handover.answered = group[0], 0
         return self._dialogue.compose(group)
 
     def _heard_well(self, handover: Handover) -> bool:
@@ -331,7 +332,7 @@ class Pipeline:
         kinds = handover.kinds
         if self._dialogue.watcher.active:  # who is to be told of each
             return False
-        reply = self._dialogue.session.last_if_hoped(kinds)
+        reply = self._dialogue.session.last_if_hoped()
         if reply is None:
             return False
         handover.answered = len(kinds)
@@ -373,7 +374,7 @@ class Pipeline:
         self._dialogue.rest()
         self._dialogue.write(self._dialogue.compose(_RSET))
         reply = (await self._dialogue.answer()).reply
-        if self._dialogue.session.state is not State.READY:
+        if self._dialogue.session.state is not READY:
             raise ConnectionLost(f"a transaction stays open: RSET was answered by {reply}")
         self._window.rset_taken = True
 

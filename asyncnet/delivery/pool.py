@@ -7,8 +7,10 @@ A talk lies idle in the pool, carries messages, or is closed.
 
 import asyncio
 import itertools
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Protocol
 
 from asyncnet.delivery.accounts import Account
@@ -83,16 +85,17 @@ class Pool:
         had.  Every talk taken is given back or discarded.  Cancelling leaves nothing open or in
         use.
         """
-        shelf = self._shelves.setdefault(key, _Shelf(account.connections))
-        oldest = 0 if after is None else after.number + 1
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            shelf = self._shelves[key] = _Shelf(account.connections)
+        if after is not None:
+            self._retire(shelf, lambda talk: talk.number <= after.number)
         while True:
-            self._retire(shelf, lambda talk: talk.number < oldest)
-            self._retire_worn(shelf, account)
-            talk = _idle(shelf)
+            talk = self._idle(shelf, account)
             if talk is None and len(shelf.talks) + shelf.connecting < shelf.limit:
                 talk = await self._open(shelf, key, account)
             if talk is None:
-                talk = _with_room(shelf)
+                talk = self._with_room(shelf, account)
             if talk is not None:
                 talk.users += 1
                 talk.begun += 1
@@ -102,8 +105,8 @@ class Pool:
 
     def give(self, talk: Talk, account: Account) -> None:
         """Take a talk back: kept for the next message, or closed where its time is over."""
-        shelf = self._release(talk)
-        self._retire_worn(shelf, account)
+        talk.retired = talk.retired or self._worn(talk, account)
+        self._release(talk)
 
     def discard(self, talk: Talk) -> None:
         """Take a talk back that is not to be used again."""
@@ -121,22 +124,23 @@ class Pool:
         shelf = self._shelves.get(key)
         if shelf is None:
             return account.connections
-        open_ones = [talk for talk in shelf.talks if not talk.retired]
-        new = max(0, shelf.limit - len(shelf.talks))
-        return max(1, new + sum(max(talk.users, talk.places) for talk in open_ones))
+        places = max(0, shelf.limit - len(shelf.talks))  # one on each that is to come
+        for talk in shelf.talks:
+            if not talk.retired:
+                places += max(talk.users, talk.places)
+        return max(1, places)
 
     def sweep(self) -> float | None:
         """Close what lay idle too long; the time when to come again (None: nothing lies here)."""
-        now = self._clock()
+        now, oldest = self._clock(), math.inf
         for shelf in self._shelves.values():
-            self._retire(shelf, lambda talk: self._idle_too_long(talk, now))
-        times = [
-            talk.idle_since
-            for shelf in self._shelves.values()
-            for talk in shelf.talks
-            if not talk.users
-        ]
-        return min(times) + self._idle_s if times else None
+            for talk in [talk for talk in shelf.talks if not talk.users]:
+                if now - talk.idle_since >= self._idle_s:
+                    talk.retired = True
+                    self._close_retired(shelf, talk)
+                else:
+                    oldest = min(oldest, talk.idle_since)
+        return None if math.isinf(oldest) else oldest + self._idle_s
 
     async def close(self) -> None:
         """Close every talk that lies here, and wait until they are closed."""
@@ -159,7 +163,36 @@ class Pool:
         shelf.talks.append(talk)
         return talk
 
-    def _release(self, talk: Talk) -> _Shelf:
+    def _idle(self, shelf: _Shelf, account: Account) -> Talk | None:
+        """The talk that lay here for the shortest time: the others may reach their idle time."""
+        idle = [talk for talk in shelf.talks if not talk.users]
+        for talk in sorted(idle, key=_idle_since, reverse=True) if len(idle) > 1 else idle:
+            if not self._worn(talk, account):
+                return talk
+            talk.retired = True
+            self._close_retired(shelf, talk)
+        return None
+
+    def _with_room(self, shelf: _Shelf, account: Account) -> Talk | None:
+        """The busy talk with the fewest messages that has a place for another one, or None."""
+        for talk in sorted(shelf.talks, key=_users):
+            talk.retired = talk.retired or self._worn(talk, account)
+            if not talk.retired and talk.users < talk.places:
+                return talk
+        return None
+
+    def _worn(self, talk: Talk, account: Account) -> bool:
+        """Whether it is to carry no more messages."""
+        now = self._clock()
+        most, longest_s = account.messages_per_connection, account.connection_s
+        return (
+            not talk.exchange.usable
+            or (not talk.users and now - talk.idle_since >= self._idle_s)
+            or (most is not None and talk.begun >= most)
+            or (longest_s is not None and now - talk.made_at >= longest_s)
+        )
+
+    def _release(self, talk: Talk) -> None:
         shelf, now = self._shelves[talk.key], self._clock()
         tripped = talk.exchange.tripped
         if tripped is not None:
@@ -167,33 +200,19 @@ class Pool:
             shelf.plan, shelf.plan_until = Plan(max(0, tripped - 1)), now + PLAN_MEMORY_S
         talk.users -= 1
         talk.idle_since = now
-        self._retire(shelf, lambda talk: talk.retired)
+        self._close_retired(shelf, talk)
         shelf.changed.set()
-        return shelf
-
-    def _retire_worn(self, shelf: _Shelf, account: Account) -> None:
-        now = self._clock()
-        most, longest_s = account.messages_per_connection, account.connection_s
-        self._retire(
-            shelf,
-            lambda talk: (
-                not talk.exchange.usable
-                or self._idle_too_long(talk, now)
-                or (most is not None and talk.begun >= most)
-                or (longest_s is not None and now - talk.made_at >= longest_s)
-            ),
-        )
-
-    def _idle_too_long(self, talk: Talk, now: float) -> bool:
-        return not talk.users and now - talk.idle_since >= self._idle_s
 
     def _retire(self, shelf: _Shelf, condition: Callable[[Talk], bool]) -> None:
         """Give out no more what fits; closed at once or with its last message."""
         for talk in [talk for talk in shelf.talks if condition(talk)]:
             talk.retired = True
-            if not talk.users:
-                shelf.talks.remove(talk)
-                self._close(talk)
+            self._close_retired(shelf, talk)
+
+    def _close_retired(self, shelf: _Shelf, talk: Talk) -> None:
+        if talk.retired and not talk.users:
+            shelf.talks.remove(talk)
+            self._close(talk)
 
     def _close(self, talk: Talk) -> None:
         # Beside the way of the mail: whatever QUIT meets, no message waits for it.
@@ -202,13 +221,5 @@ class Pool:
         task.add_done_callback(self._closing.discard)
 
 
-def _idle(shelf: _Shelf) -> Talk | None:
-    """The talk that lay here for the shortest time: the others may reach their idle time."""
-    idle = [talk for talk in shelf.talks if not talk.users and not talk.retired]
-    return max(idle, key=lambda talk: talk.idle_since, default=None)
-
-
-def _with_room(shelf: _Shelf) -> Talk | None:
-    """The busy talk with the fewest messages that has a place for another one, or None."""
-    talks = [talk for talk in shelf.talks if not talk.retired and talk.users < talk.places]
-    return min(talks, key=lambda talk: talk.users, default=None)
+_users = attrgetter("users")
+_idle_since = attrgetter("idle_since")

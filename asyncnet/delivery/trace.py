@@ -109,7 +109,8 @@ class Narrator:
 
     def said_lines(self, group: Group) -> None:
         """The same for commands that hold no secret, by their octets."""
-        for kind, line in zip(group.kinds, group.octets.decode().split("\r\n"), strict=False):
+        kinds, octets = group
+        for kind, line in zip(kinds, octets.decode().split("\r\n"), strict=False):
             if kind in (Data, Bdat):
                 self._content_rule = kind.rule
             self._tell(">", line, kind.rule)

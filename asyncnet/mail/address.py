@@ -93,6 +93,7 @@ class Mailbox:
         return not self.local.isascii()
 
 
+@lru_cache(maxsize=1_024)  # the same few write again and again; at most some MB
 def parse_mailbox(text: str) -> Mailbox:
     """Read one mailbox: "a@b", "<a@b>", "Name <a@b>", "\\"Last, First\\" <a@b>".
 

@@ -3,6 +3,7 @@
 Steps of the writer, as in steps.py.  What a row may say after that stands in mending.py.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -10,7 +11,7 @@ import apsw
 from asyncnet.mail.verdict import JobStatus, RecipientStatus, job_status
 from asyncnet.mailqueue.connection import QUERIES
 from asyncnet.mailqueue.mending import UNREADABLE, mended_job, mended_recipient
-from asyncnet.mailqueue.rows import Row, kept
+from asyncnet.mailqueue.rows import Row, json_list, kept
 
 
 def set_aside(cursor: apsw.Cursor, job: int, why: str, now: float) -> None:
@@ -52,6 +53,17 @@ def reached(cursor: apsw.Cursor, job: int) -> list[RecipientStatus]:
     except UNREADABLE:
         mend(cursor, job, 0.0)
     return [RecipientStatus(value) for (value,) in fetched(cursor, "recipient_statuses", job)]
+
+
+def all_reached(cursor: apsw.Cursor, jobs: Sequence[int]) -> dict[int, set[RecipientStatus]]:
+    """The same for each of many jobs."""
+    try:
+        found: dict[int, set[RecipientStatus]] = {job: set() for job in jobs}
+        for job, status in fetched(cursor, "statuses", json_list(jobs)):
+            found[job].add(RecipientStatus(status))
+    except UNREADABLE:
+        return {job: set(reached(cursor, job)) for job in jobs}
+    return found
 
 
 def fetched(cursor: apsw.Cursor, query: str, *parameters: float | str) -> list[Row]:

@@ -95,9 +95,9 @@ def mended_recipient(row: Row) -> Row:
 
 def check_file_names(record: Record) -> None:
     """Raises ValueError where a result could not be filed under the record's names."""
-    for text in (record.claim.name, record.claim.job_file):
-        _file_name(text.encode("utf-8", "surrogatepass"))
-    _queue_id(record.claim.queue_id.encode("utf-8", "surrogatepass"))
+    _check_file_name(record.claim.name)
+    _check_file_name(record.claim.job_file)
+    _check_queue_id(record.claim.queue_id)
 
 
 def moment(value: Any) -> float:
@@ -154,18 +154,26 @@ def _text_or_none(value: bytes | None) -> str | None:
 
 def _queue_id(value: bytes) -> str:
     text = _text(value)
+    _check_queue_id(text)
+    return text
+
+
+def _check_queue_id(text: str) -> None:
     if _QUEUE_ID.fullmatch(text) is None:
         raise ValueError("no queue id")
-    return text
 
 
 def _file_name(value: bytes) -> str:
-    """Under that name a file can be made in any folder."""
     text = _text(value)
+    _check_file_name(text)
+    return text
+
+
+def _check_file_name(text: str) -> None:
+    """Under that name a file can be made in any folder."""
     text.encode("utf-8", "surrogateescape")
     if not text or "/" in text or "\0" in text:
         raise ValueError("no file name")
-    return text
 
 
 def _like_a_name(value: bytes | None, instead: str) -> str:

@@ -6,7 +6,8 @@ Outside text goes through keep, which is the engine's own: see kept() and octets
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, get_args
+from functools import lru_cache
+from typing import Any, get_args
 
 from asyncnet.mail.envelope import Envelope, Route, Server, TlsMode
 from asyncnet.mail.verdict import JobStatus, Kind, Phase, RecipientStatus, Verdict
@@ -27,7 +28,6 @@ from asyncnet.mailqueue.store import (
 )
 
 Row = tuple[Any, ...]  # what the engine gives; the order is the query's
-T = TypeVar("T")
 
 _ON_DOUBT = frozenset(get_args(OnDoubt))
 _STATES = ("ok", "throttled", "held", "down")
@@ -70,11 +70,14 @@ def _told_or_none(value: str | bytes | None) -> str | None:
     return None if value is None else told(value)
 
 
-def _json(text: str, kind: type[T]) -> T:
+def _dict(text: str) -> dict[str, Any]:
     """What a column holds as JSON.  Most hold nothing."""
-    if (text, kind) in (("[]", list), ("{}", dict)):
-        return kind()
-    value: T = json.loads(json_text(text, kind))
+    value: dict[str, Any] = {} if text == "{}" else json.loads(json_text(text, dict))
+    return value
+
+
+def _list(text: str) -> list[Any]:
+    value: list[Any] = [] if text == "[]" else json.loads(json_text(text, list))
     return value
 
 
@@ -158,12 +161,8 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
     ]
     (body_8bit, attempts, message_id, size_octets, priority) = row[10:15]
     (claimed_at, expires_at, on_doubt, inline) = row[15:]
-    server = None if host is None else Server(told(host), port, tls_mode)
-    route = Route(_told_or_none(account), server)
-    if (account is None) == (server is None) or on_doubt not in _ON_DOUBT:
-        raise ValueError("a message has one route, and a way out of a doubt")
-    if server is not None and (server.tls not in _TLS_MODES or not 0 < server.port < 65_536):
-        raise ValueError("a server has a port and a way of TLS")
+    if on_doubt not in _ON_DOUBT:
+        raise ValueError("a message has a way out of a doubt")
     if not recipients or size_octets is None or expires_at is None:
         raise ValueError("a message has recipients, a size and an end of its time")
     if inline is not None and len(inline) != size_octets:
@@ -171,15 +170,16 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
     return Lease(
         queue_id=queue_id,
         fence=fence,
-        route=route,
+        route=_route(account, host, port, tls_mode),
         envelope=Envelope(
             told(reverse_path),
-            tuple(address for _, address in recipients),
+            tuple([address for _, address in recipients]),
             bool(smtputf8),
             bool(require_tls),
             bool(body_8bit),
+            queue_id,
         ),
-        positions=tuple(position for position, _ in recipients),
+        positions=tuple([position for position, _ in recipients]),
         attempts=attempts,
         message_id=told(message_id),
         size_octets=size_octets,
@@ -189,6 +189,19 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
         on_doubt=on_doubt,
         inline=inline,
     )
+
+
+@lru_cache(maxsize=256)  # nearly all mail goes by a few of them
+def _route(
+    account: str | bytes | None, host: str | bytes | None, port: int, tls_mode: TlsMode
+) -> Route:
+    if (account is None) == (host is None):
+        raise ValueError("a message has one route")
+    if host is None:
+        return Route(_told_or_none(account))
+    if tls_mode not in _TLS_MODES or not 0 < port < 65_536:
+        raise ValueError("a server has a port and a way of TLS")
+    return Route(server=Server(told(host), port, tls_mode))
 
 
 def record_from(row: Row, recipients: Iterable[RecipientRecord]) -> Record:
@@ -202,7 +215,7 @@ def record_from(row: Row, recipients: Iterable[RecipientRecord]) -> Record:
         job_id=_told_or_none(job_id),
         account=_told_or_none(account),
         server=_told_or_none(server),
-        tls=None if tls is None else _json(tls, dict),
+        tls=None if tls is None else _dict(tls),
         message_id=_told_or_none(message_id),
         envelope_from=_told_or_none(reverse_path),
         size_octets=size_octets,
@@ -212,9 +225,9 @@ def record_from(row: Row, recipients: Iterable[RecipientRecord]) -> Record:
         expires_at=expires_at,
         finished_at=None if finished_at is None else moment(finished_at),
         recipients=tuple(recipients),
-        errors=tuple(as_problem(error) for error in _json(errors, list)),
-        warnings=tuple(told(warning) for warning in _json(warnings, list)),
-        meta=_json(meta, dict),
+        errors=tuple([as_problem(error) for error in _list(errors)]),
+        warnings=tuple([told(warning) for warning in _list(warnings)]),
+        meta=_dict(meta),
         note=told(note),
     )
 

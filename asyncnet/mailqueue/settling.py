@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from asyncnet.mail.verdict import JobStatus, Phase, RecipientStatus, Verdict, job_status
 from asyncnet.mailqueue.store import Effect, OnDoubt, Settlement, Word
@@ -13,8 +14,7 @@ IN_DOUBT_AT_START = Verdict(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A verdict as it is written down: a doubt that is retried is a deferral."""
 
     position: int
@@ -22,8 +22,7 @@ class Judged:
     possible_duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a job stands after an attempt.  cancel: its open recipients are to be canceled."""
 
     stage: str
@@ -70,7 +69,7 @@ def standing_after(
     hold: a doubt parks the message.
     """
     statuses = list(reached)
-    if all(status.final for status in statuses):
+    if all([status.final for status in statuses]):
         return Standing("finished", job_status(statuses))
     if word == Word.CANCEL:
         canceled = [it if it.final else RecipientStatus.CANCELED for it in statuses]

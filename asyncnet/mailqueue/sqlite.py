@@ -5,7 +5,7 @@ process owns the queue is for the caller to see to; others may read (reader).
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from asyncnet.mailqueue import damage, steps, words
 from asyncnet.mailqueue.contentfile import ContentFolder, joined
 from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.reader import SqliteReader
-from asyncnet.mailqueue.rows import account_state_row, json_list, kept, message_row, refusal_row
+from asyncnet.mailqueue.rows import account_state_row, json_list, refusal_row
 from asyncnet.mailqueue.store import (
     INLINE_OCTETS,
     Acceptance,
@@ -53,9 +53,9 @@ class SqliteStore:
         self._path = path
         self._content_folder = content_folder
         self._contents = ContentFolder(content_folder)
-        self._dedup_window_s = dedup_window_s
         self._writer = Writer(path)
         self._turns = Turns()  # touched by the writer's steps alone
+        self._accept = partial(steps.accept, window_s=dedup_window_s, turns=self._turns)
         self._reader: SqliteReader | None = None
         # Questions have a thread and a connection of their own: a long list of records must
         # not hold up a commit.
@@ -91,9 +91,12 @@ class SqliteStore:
         await self._writer.stop()
         self._reading.shutdown(wait=False)
 
-    async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+    def accept(self, message: NewMessage, content: Content, now: float) -> Awaitable[Acceptance]:
         if content.octets <= INLINE_OCTETS:
-            return await self._insert(message, content.octets, joined(content), now)
+            return self._insert(message, content.octets, joined(content), now)
+        return self._accept_large(message, content, now)
+
+    async def _accept_large(self, message: NewMessage, content: Content, now: float) -> Acceptance:
         self._writer.check()
         queue_id = message.claim.queue_id
         # Two at once under one id would write one file: the second waits, and is KNOWN.
@@ -136,17 +139,14 @@ class SqliteStore:
             return Octets(lease.inline)
         return self._contents.content(lease.queue_id, lease.size_octets)
 
-    async def mark_dot(self, lease: Lease) -> None:
-        await self._writer.submit(partial(steps.mark_dot, lease=lease), urgency=Urgency.MARK)
+    def mark_dot(self, lease: Lease) -> Awaitable[None]:
+        return self._writer.join(steps.mark_dots, lease, urgency=Urgency.MARK)
 
     async def settle(self, lease: Lease, settlement: Settlement, now: float) -> None:
         if not settlement.verdicts.keys() <= set(lease.positions):
             raise ValueError(f"verdicts on positions outside of {lease.positions}")
-        await self._writer.submit(
-            partial(steps.settle, lease=lease, settlement=settlement, now=now),
-            urgency=Urgency.VERDICT,
-            hint=self._settled,
-        )
+        ending = steps.Ending(lease, settlement, now)
+        await self._writer.join(steps.settle, ending, urgency=Urgency.VERDICT, hint=self._settled)
 
     async def select(self, selection: Selection, after: str = "", limit: int = 500) -> Page:
         return await self._ask(
@@ -213,27 +213,11 @@ class SqliteStore:
             purged += number
         return purged
 
-    async def _insert(
+    def _insert(
         self, message: NewMessage, size_octets: int, inline: bytes | None, now: float
-    ) -> Acceptance:
-        queue_id, at = message.claim.queue_id, message.claim.claimed_at
-        window_s = self._dedup_window_s
-        twins = None
-        if message.job_id is not None:
-            twins = (kept(message.job_id), at - window_s, at + window_s, queue_id)
-        return await self._writer.submit(
-            partial(
-                steps.accept,
-                row=message_row(message, size_octets),
-                recipients=message.envelope.recipients,
-                inline=inline,
-                twins=twins,
-                due_at=message.due_at,
-                now=now,
-                turns=self._turns,
-            ),
-            hint=self._accepted,
-        )
+    ) -> asyncio.Future[Acceptance]:
+        arrival = steps.Arrival(message, size_octets, inline, now)
+        return self._writer.join(self._accept, arrival, hint=self._accepted)
 
     async def _accept_in_file(
         self, message: NewMessage, content: Content, now: float
@@ -272,13 +256,10 @@ class SqliteStore:
     def _give_back(self, now: float, future: asyncio.Future[steps.Leased]) -> None:
         if future.cancelled() or future.exception() is not None or not future.result().leases:
             return
-        leases = future.result().leases
-        try:
-            self._writer.submit(
-                partial(steps.unlease, leases=leases, now=now), hint=self._unleased
-            ).add_done_callback(lambda done: done.cancelled() or done.exception())
-        except StoreError:
-            return  # closed or broken: the next start takes every lease back
+        step = partial(steps.unlease, leases=future.result().leases, now=now)
+        given_back = self._writer.submit(step, hint=self._unleased)
+        # Closed or broken: the next start takes every lease back.
+        given_back.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _leased(self, leased: steps.Leased) -> None:
         if leased.set_aside:

@@ -185,28 +185,41 @@ WHERE stage = 'leased' AND queue_id IN (SELECT value FROM json_each(?1))
 -- verdict.
 SELECT id FROM job WHERE stage = 'waiting' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2
 
--- name: due
--- What is due, in the order of sending: each lane whose account is open gives the first few of its
--- line and of those that go by their time; and the first of each come before the second of any.
-SELECT id FROM (
-    SELECT front.id, front.priority, front.due_at, front.queue_id, row_number() OVER (
-        PARTITION BY front.route_key, front.priority, front.turn > 0
-        ORDER BY front.turn, front.due_at, front.queue_id) AS place
-    FROM lane
-    LEFT JOIN account_state ON account_state.name = lane.route_key
-    CROSS JOIN job AS front ON front.id IN (
-        SELECT * FROM (
-            SELECT id FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
-               AND priority = lane.priority AND turn = 0 AND due_at <= ?1
-            ORDER BY due_at, queue_id LIMIT ?2)
-        UNION ALL
-        SELECT * FROM (
-            SELECT id FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
-               AND priority = lane.priority AND turn > 0
-            ORDER BY turn, due_at, queue_id LIMIT ?2))
-    WHERE coalesce(account_state.until, 0) <= ?1
-      AND lane.route_key NOT IN (SELECT value FROM json_each(?3)))
-ORDER BY priority, place, due_at, queue_id LIMIT ?2
+-- name: fronts
+-- The first of the line and the first of those that go by their time, and are due, of each lane
+-- whose account is open, but for a JSON list of routes.  in_line or by_time tells who is behind.
+-- A queue id as octets: one may be damaged.
+SELECT front.priority, kind.name, coalesce(front.due_at, 0), CAST(front.queue_id AS BLOB), front.id
+FROM lane
+LEFT JOIN account_state ON account_state.name = lane.route_key
+CROSS JOIN (SELECT 'in_line' AS name UNION ALL SELECT 'by_time') AS kind
+CROSS JOIN job AS front ON front.id = iif(kind.name = 'in_line',
+    (SELECT id FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
+        AND priority = lane.priority AND turn > 0
+     ORDER BY turn, due_at, queue_id LIMIT 1),
+    (SELECT id FROM job WHERE stage = 'waiting' AND route_key = lane.route_key
+        AND priority = lane.priority AND turn = 0 AND due_at <= ?1
+     ORDER BY due_at, queue_id LIMIT 1))
+WHERE coalesce(account_state.until, 0) <= ?1
+  AND lane.route_key NOT IN (SELECT value FROM json_each(?2))
+ORDER BY front.priority
+
+-- name: in_line
+-- The first few of a line, by the first of them.  Whatever the clock (?3) says by now: they were
+-- due as they came in.
+SELECT coalesce(job.due_at, 0), CAST(job.queue_id AS BLOB), job.id
+FROM job AS first CROSS JOIN job
+WHERE first.id = ?1 AND job.stage = 'waiting' AND job.route_key = first.route_key
+  AND job.priority = first.priority AND job.turn > 0 AND ?3 IS NOT NULL
+ORDER BY job.turn, job.due_at, job.queue_id LIMIT ?2
+
+-- name: by_time
+-- The same of those that go by their time, and are due.
+SELECT job.due_at, CAST(job.queue_id AS BLOB), job.id
+FROM job AS first CROSS JOIN job
+WHERE first.id = ?1 AND job.stage = 'waiting' AND job.route_key = first.route_key
+  AND job.priority = first.priority AND job.turn = 0 AND job.due_at <= ?3
+ORDER BY job.due_at, job.queue_id LIMIT ?2
 
 -- name: lease
 -- Lease a JSON list of ids.  Should one of them wait again, it goes by its time.
@@ -260,14 +273,16 @@ WHERE stage = 'waiting' AND (fence > 0 OR due_at <= ?2)
 -- A person's hold is until infinity, and stays there.
 UPDATE account_state SET until = until - ?1
 
--- name: mark_dot
--- The end of the content is about to go out under this lease.
-UPDATE job SET dot = 1 WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
+-- name: mark_dots
+-- The end of the content is about to go out under these leases, a JSON list of [queue id, fence].
+UPDATE job SET dot = 1 FROM json_each(?1) AS lease
+WHERE queue_id = lease.value ->> 0 AND fence = lease.value ->> 1 AND stage = 'leased'
 
--- name: leased_job
--- The job under this lease; no row when the lease is lost.
-SELECT id, status, on_doubt, word, note FROM job
-WHERE queue_id = ?1 AND fence = ?2 AND stage = 'leased'
+-- name: leased_jobs
+-- The jobs under such leases; those that are lost have no row.
+SELECT queue_id, fence, job.id, status, on_doubt, word, note
+FROM json_each(?1) AS lease CROSS JOIN job
+WHERE queue_id = lease.value ->> 0 AND fence = lease.value ->> 1 AND stage = 'leased'
 
 -- name: settle_recipient
 -- One verdict.  A final one is never overwritten: what a server accepted stays accepted.
@@ -278,6 +293,10 @@ WHERE job = ?1 AND position = ?2 AND status IN ('pending', 'deferred')
 -- name: recipient_statuses
 -- The statuses that a job's recipients have reached.
 SELECT DISTINCT status FROM recipient WHERE job = ?1
+
+-- name: statuses
+-- The same of a JSON list of jobs, and each as often as it is there.
+SELECT job, status FROM recipient WHERE job IN (SELECT value FROM json_each(?1))
 
 -- name: wait_again
 -- Some recipients are still open: back to waiting, or held.  The server last reached stays.

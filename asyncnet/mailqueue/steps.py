@@ -1,29 +1,32 @@
-"""The steps of a job's life as SQLite does them: each function is one operation of the writer.
+"""The steps of a job's life as SQLite does them: each function is an operation of the writer.
 
-Each runs inside a savepoint: what it raises undoes it alone.  Nothing here reads a clock,
-touches a file or knows of asyncio.
+The frequent ones do many calls at once.  What a step raises undoes all of it; the writer then does
+it again call by call.  Nothing here reads a clock, touches a file or knows of asyncio.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import apsw
 
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.connection import QUERIES
-from asyncnet.mailqueue.damage import fetched, reached, set_aside
+from asyncnet.mailqueue.damage import all_reached, fetched, set_aside
 from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.rows import (
     Row,
     json_list,
     kept,
     lease_from,
+    message_row,
     recipient_row,
     told,
 )
 from asyncnet.mailqueue.settling import IN_DOUBT_AT_START, judged, standing_after
-from asyncnet.mailqueue.store import Acceptance, Lease, LeaseLost, Settlement
+from asyncnet.mailqueue.store import Acceptance, Lease, LeaseLost, NewMessage, Settlement
 from asyncnet.mailqueue.turns import Turns
 from asyncnet.mailqueue.words import cancel
 
@@ -35,48 +38,63 @@ _INSERT_MESSAGE = QUERIES["insert_message"]
 _INSERT_RECIPIENT = QUERIES["insert_recipient"]
 _INSERT_CONTENT = QUERIES["insert_content"]
 _FIND_TWIN = QUERIES["find_twin"]
-_MARK_DOT = QUERIES["mark_dot"]
-_LEASED_JOB = QUERIES["leased_job"]
 _SETTLE_RECIPIENT = QUERIES["settle_recipient"]
 _FINISH = QUERIES["finish"]
 _WAIT_AGAIN = QUERIES["wait_again"]
 
 
-def accept(
-    cursor: apsw.Cursor,
-    row: Row,
-    recipients: Sequence[str],
-    inline: bytes | None,
-    twins: Row | None,
-    due_at: float,
-    now: float,
-    turns: Turns,
-) -> Acceptance:
-    """Insert a message; twins holds find_twin's parameters if it has an idempotency key.
+class Arrival(NamedTuple):
+    """A message to take over; inline None says that its content lies in a file."""
 
-    inline None says that the content lies in its file.
-    """
-    twin = cursor.execute(_FIND_TWIN, twins).fetchone() if twins is not None else None
-    state: Row
-    if twin is None:
-        turn = _turn(cursor, row, turns) if due_at <= now else 0
-        state = (JobStatus.QUEUED, "waiting", inline is None, due_at, None, turn)
-    else:
-        state = (JobStatus.DUPLICATE, "finished", False, None, now, 0)
-    cursor.execute(_INSERT_MESSAGE, row + state)
-    if not cursor.connection.changes():
-        return Acceptance.KNOWN
-    job = cursor.connection.last_insert_rowid()
-    cursor.executemany(
-        _INSERT_RECIPIENT,
-        [(job, position, kept(address)) for position, address in enumerate(recipients)],
-    )
-    if twin is not None:
-        cursor.execute(QUERIES["cancel_recipients"], (job, f"duplicate of {twin[0]}"))
-        return Acceptance.DUPLICATE
-    if inline is not None:
-        cursor.execute(_INSERT_CONTENT, (job, inline))
-    return Acceptance.QUEUED
+    message: NewMessage
+    size_octets: int
+    inline: bytes | None
+    now: float
+
+
+def accept(
+    cursor: apsw.Cursor, arrivals: Sequence[Arrival], *, window_s: float, turns: Turns
+) -> list[Acceptance]:
+    """Insert messages, duplicates as such."""
+    outcomes: list[Acceptance] = []
+    recipients: list[Row] = []
+    contents: list[Row] = []
+    duplicates: list[Row] = []
+    for message, size_octets, inline, now in arrivals:
+        row = message_row(message, size_octets)
+        twin = _twin(cursor, message, window_s)
+        state: Row
+        if twin is None:
+            turn = _turn(cursor, row, turns) if message.due_at <= now else 0
+            state = (JobStatus.QUEUED, "waiting", inline is None, message.due_at, None, turn)
+        else:
+            state = (JobStatus.DUPLICATE, "finished", False, None, now, 0)
+        cursor.execute(_INSERT_MESSAGE, row + state)
+        if not cursor.connection.changes():
+            outcomes.append(Acceptance.KNOWN)
+            continue
+        job = cursor.connection.last_insert_rowid()
+        for position, address in enumerate(message.envelope.recipients):
+            recipients.append((job, position, kept(address)))
+        if twin is not None:
+            duplicates.append((job, f"duplicate of {twin}"))
+        elif inline is not None:
+            contents.append((job, inline))
+        outcomes.append(Acceptance.QUEUED if twin is None else Acceptance.DUPLICATE)
+    cursor.executemany(_INSERT_RECIPIENT, recipients)
+    cursor.executemany(_INSERT_CONTENT, contents)
+    cursor.executemany(QUERIES["cancel_recipients"], duplicates)
+    return outcomes
+
+
+def _twin(cursor: apsw.Cursor, message: NewMessage, window_s: float) -> str | None:
+    """The queue id of the job that it is a duplicate of."""
+    if message.job_id is None:
+        return None
+    queue_id, at = message.claim.queue_id, message.claim.claimed_at
+    wanted = (kept(message.job_id), at - window_s, at + window_s, queue_id)
+    found = cursor.execute(_FIND_TWIN, wanted).fetchone()
+    return None if found is None else str(found[0])
 
 
 def _turn(cursor: apsw.Cursor, row: Row, turns: Turns) -> int:
@@ -92,8 +110,7 @@ def refuse(cursor: apsw.Cursor, row: Row) -> None:
     cursor.execute(QUERIES["insert_refusal"], row)
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
+class Leased(NamedTuple):
     """What a lease step gives, and how many it had to set aside."""
 
     leases: list[Lease]
@@ -102,9 +119,9 @@ class Leased:
 
 def lease(cursor: apsw.Cursor, now: float, limit: int, passing_over: str, turns: Turns) -> Leased:
     """Lease what is over, then what is due, limit in all; passing_over is a JSON list."""
-    ids = _leased_now(cursor, fetched(cursor, "over", now, limit))
+    ids = _leased_now(cursor, [job for (job,) in fetched(cursor, "over", now, limit)])
     if len(ids) < limit:
-        ids += _leased_now(cursor, fetched(cursor, "due", now, limit - len(ids), passing_over))
+        ids += _leased_now(cursor, _due(cursor, now, limit - len(ids), passing_over))
     if not ids:
         return Leased([])
     turns.move_on()
@@ -114,8 +131,28 @@ def lease(cursor: apsw.Cursor, now: float, limit: int, passing_over: str, turns:
         return _leases_one_by_one(cursor, ids, now)
 
 
-def _leased_now(cursor: apsw.Cursor, found: list[Row]) -> list[int]:
-    ids = [job for (job,) in found]
+def _due(cursor: apsw.Cursor, now: float, limit: int, passing_over: str) -> list[int]:
+    """What is due, in the order of sending: of one priority each open lane gives the first few of
+    its line and of those that go by their time; and the first of each come before any second.
+    """
+    ids: list[int] = []
+    fronts = fetched(cursor, "fronts", now, passing_over)
+    for _, group in itertools.groupby(fronts, key=itemgetter(0)):
+        alike, left = list(group), limit - len(ids)
+        found: list[Row] = [(0, *row) for _, _, *row in alike]
+        if len(alike) < left:
+            found = []
+            for _, query, *_, first in alike:
+                behind = fetched(cursor, query, first, left, now)
+                found += [(place, *row) for place, row in enumerate(behind)]
+        found.sort()
+        ids += [job for *_, job in found[:left]]
+        if len(ids) == limit:
+            break
+    return ids
+
+
+def _leased_now(cursor: apsw.Cursor, ids: list[int]) -> list[int]:
     if ids:
         cursor.execute(QUERIES["lease"], (json_list(ids),))
     return ids
@@ -147,24 +184,42 @@ def _leases_one_by_one(cursor: apsw.Cursor, ids: list[int], now: float) -> Lease
 def unlease(cursor: apsw.Cursor, leases: Sequence[Lease], now: float) -> None:
     """Give back leases that nobody received, as if they had never been."""
     cursor.executemany(QUERIES["unlease"], [(lease.queue_id, lease.fence) for lease in leases])
-    for lease in leases:
-        for row in cursor.execute(_LEASED_JOB, (lease.queue_id, lease.fence)).fetchall():
-            _settle(cursor, row, Settlement({}, now, counted=False), now)
+    nothing = Settlement({}, now, counted=False)
+    with_a_word = fetched(cursor, "leased_jobs", _listed(leases))
+    _settle(cursor, [(row[2:], nothing, now) for row in with_a_word])
 
 
-def mark_dot(cursor: apsw.Cursor, lease: Lease) -> None:
+def mark_dots(cursor: apsw.Cursor, leases: Sequence[Lease]) -> list[None]:
     """Raises LeaseLost."""
-    cursor.execute(_MARK_DOT, (lease.queue_id, lease.fence))
-    if not cursor.connection.changes():
-        raise LeaseLost(f"{lease.queue_id} is leased to another by now")
+    cursor.execute(QUERIES["mark_dots"], (_listed(leases),))
+    if cursor.connection.changes() != len(leases):
+        raise LeaseLost(f"{leases[0].queue_id} is leased to another by now")
+    return [None] * len(leases)
 
 
-def settle(cursor: apsw.Cursor, lease: Lease, settlement: Settlement, now: float) -> bool:
-    """Whether the job is finished.  Raises LeaseLost."""
-    row = cursor.execute(_LEASED_JOB, (lease.queue_id, lease.fence)).fetchone()
-    if row is None:
-        raise LeaseLost(f"{lease.queue_id} is leased to another by now")
-    return _settle(cursor, row, settlement, now)
+class Ending(NamedTuple):
+    """An attempt to settle."""
+
+    lease: Lease
+    settlement: Settlement
+    now: float
+
+
+def settle(cursor: apsw.Cursor, endings: Sequence[Ending]) -> list[bool]:
+    """Whether each job is finished.  Raises LeaseLost."""
+    rows = fetched(cursor, "leased_jobs", _listed([it.lease for it in endings]))
+    leased = {row[:2]: row[2:] for row in rows}
+    found = []
+    for lease, settlement, now in endings:
+        row = leased.pop((lease.queue_id, lease.fence), None)
+        if row is None:
+            raise LeaseLost(f"{lease.queue_id} is leased to another by now")
+        found.append((row, settlement, now))
+    return _settle(cursor, found)
+
+
+def _listed(leases: Sequence[Lease]) -> str:
+    return json_list([(lease.queue_id, lease.fence) for lease in leases])
 
 
 def judge_at_start(cursor: apsw.Cursor, now: float) -> None:
@@ -183,7 +238,7 @@ def _judge(cursor: apsw.Cursor, job: int, now: float) -> None:
     ((*row, dot),) = fetched(cursor, "left_leased", job)
     open_ones = fetched(cursor, "open_recipients", json_list([job])) if dot else []
     verdicts = {position: IN_DOUBT_AT_START for _, position, _ in open_ones}
-    _settle(cursor, tuple(row), Settlement(verdicts, now, counted=bool(dot)), now)
+    _settle(cursor, [(tuple(row), Settlement(verdicts, now, counted=bool(dot)), now)])
 
 
 def clock_put_back(cursor: apsw.Cursor, by_s: float, before: float) -> None:
@@ -214,19 +269,31 @@ def unfinished_files(cursor: apsw.Cursor) -> frozenset[str]:
     return frozenset(queue_id.decode("utf-8", "replace") for (queue_id,) in found)
 
 
-def _settle(cursor: apsw.Cursor, leased: Row, settlement: Settlement, now: float) -> bool:
-    job, status, on_doubt, word, note = leased
-    verdicts, hold = judged(settlement, on_doubt)
-    rows = [recipient_row(job, it.position, it.verdict, it.possible_duplicate) for it in verdicts]
-    cursor.executemany(_SETTLE_RECIPIENT, rows)
-    standing = standing_after(reached(cursor, job), settlement, status, hold=hold, word=word)
-    tls = None if settlement.tls is None else json.dumps(dict(settlement.tls))
-    tail = (settlement.counted, kept(settlement.server), tls)
-    if standing.cancel:
-        cancel(cursor, job, told(note), now, tail)
-    elif standing.finished:
-        cursor.execute(_FINISH, (job, standing.status, now, *tail))
-    else:
-        due_at = settlement.due_at
-        cursor.execute(_WAIT_AGAIN, (job, standing.stage, standing.status, due_at, *tail))
-    return standing.finished
+def _settle(cursor: apsw.Cursor, endings: Sequence[tuple[Row, Settlement, float]]) -> list[bool]:
+    """Whether each job is finished; the rows are those of leased_jobs from the id on."""
+    verdicts: list[Row] = []
+    holds = []
+    for (job, _, on_doubt, *_), settlement, _ in endings:
+        found, hold = judged(settlement, on_doubt)
+        verdicts += [recipient_row(job, *it) for it in found]
+        holds.append(hold)
+    cursor.executemany(_SETTLE_RECIPIENT, verdicts)
+    statuses = all_reached(cursor, [leased[0] for leased, _, _ in endings])
+    finished: list[Row] = []
+    waiting: list[Row] = []
+    outcomes = []
+    for (leased, settlement, now), hold in zip(endings, holds, strict=True):
+        job, before, _, word, note = leased
+        standing = standing_after(statuses[job], settlement, before, hold=hold, word=word)
+        tls = None if settlement.tls is None else json.dumps(dict(settlement.tls))
+        tail = (settlement.counted, kept(settlement.server), tls)
+        if standing.cancel:
+            cancel(cursor, job, told(note), now, tail)
+        elif standing.finished:
+            finished.append((job, standing.status, now, *tail))
+        else:
+            waiting.append((job, standing.stage, standing.status, settlement.due_at, *tail))
+        outcomes.append(standing.finished)
+    cursor.executemany(_FINISH, finished)
+    cursor.executemany(_WAIT_AGAIN, waiting)
+    return outcomes

@@ -33,10 +33,13 @@ dropped (turns).  The sender is the reverse-path, without regard to case.  What 
 send_at, and all that was ever leased) has no turn and goes beside the line, mail by mail.
 
 Times are seconds since the epoch on the caller's clock; the store itself reads no clock.
+
+Values of which every job has one are not frozen, which would make them three times as dear; nobody
+changes them all the same.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -67,7 +70,7 @@ class LeaseLost(StoreError):
     """Somebody else holds the message by now: stop, and leave it alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """A job file that was renamed into queue/: the identity of all that follows.
 
@@ -80,7 +83,7 @@ class Claim:
     claimed_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewMessage:
     """A claimed job that became a message; its content is handed over beside it.
 
@@ -120,13 +123,14 @@ class Acceptance(StrEnum):
     KNOWN = "known"  # the same queue_id is there already: a repeated step, nothing done
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lease:
     """The right to send one message until it is settled.
 
     envelope.recipients holds only those still to be tried and positions their places in the
-    job, in the same order.  fence grows with every lease of a message: a holder with an old
-    one gets LeaseLost.  attempts counts the attempts settled before this one.
+    job, in the same order; its envid is the queue id.  fence grows with every lease of a
+    message: a holder with an old one gets LeaseLost.  attempts counts the attempts settled
+    before this one.
     """
 
     queue_id: str
@@ -145,7 +149,7 @@ class Lease:
     inline: bytes | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How one attempt ended.  Committed as one step.
 
@@ -223,14 +227,14 @@ class Page:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecipientRecord:
     address: str
     verdict: Verdict
     possible_duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """All that the store knows of one job: what results, lists and pages are made of.
 
@@ -360,7 +364,7 @@ class Store(Protocol):
         """Finish what was handed over, then close.  May be called twice."""
         ...
 
-    async def accept(self, message: NewMessage, content: Content, now: float) -> Acceptance:
+    def accept(self, message: NewMessage, content: Content, now: float) -> Awaitable[Acceptance]:
         """Take over a message; from here on it is sent or reported, whatever happens.
 
         DUPLICATE: a job of the same job_id was claimed within the window before or after, and
@@ -411,7 +415,7 @@ class Store(Protocol):
         """The message as composed.  Its blocks() read the disk: keep them off the loop if large."""
         ...
 
-    async def mark_dot(self, lease: Lease) -> None:
+    def mark_dot(self, lease: Lease) -> Awaitable[None]:
         """Note that the end of the content is about to be sent.  Raises LeaseLost."""
         ...
 

@@ -2,7 +2,8 @@
 
 A thread owns the connection.  It takes whatever operations wait, runs them in one
 transaction, commits once, and answers all callers at once: one flush when the daemon is idle,
-many operations to a flush when it is busy.
+many operations to a flush when it is busy.  Those of one step that stand together are one call
+of it: a statement for all of them costs little more than one for each.
 
 What can fail, and what is left then:
 
@@ -16,14 +17,16 @@ What can fail, and what is left then:
 """
 
 import asyncio
+import itertools
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -31,6 +34,9 @@ from asyncnet.mailqueue.connection import is_fatal, open_writer, refusal
 from asyncnet.mailqueue.store import StoreBroken, StoreError
 
 T = TypeVar("T")
+Given = TypeVar("Given")
+# Does what is given by several callers, all of it or, raising, nothing; what becomes of each.
+Step = Callable[[apsw.Cursor, Sequence[Given]], Sequence[T]]
 
 MAX_BATCH = 1_000  # bounds how long the first of a batch waits for the last
 # Of those that are not urgent, so many a batch: some 4 ms of work.  In a burst of new jobs the
@@ -49,19 +55,20 @@ class Urgency(IntEnum):
 
 
 @dataclass(slots=True)
-class Operation(Generic[T]):
+class Operation:
     """Something to do, and whom to tell.
 
-    run may be called again when nothing of the first call was kept.  hint is called on the
+    step may be called again when nothing of the first call was kept.  hint is called on the
     loop, only when the operation is on the disk, and also when its caller has gone.  Urgent
     ones go before the others, in their own order.
     """
 
-    run: Callable[[apsw.Cursor], T]
-    future: asyncio.Future[T]
+    step: Step[Any, Any]
+    given: Any
+    future: asyncio.Future[Any]
     urgency: Urgency
-    hint: Callable[[T], None] | None
-    result: T | None = None
+    hint: Callable[[Any], None] | None
+    result: Any = None
     error: Exception | None = None
 
 
@@ -79,10 +86,9 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.commits = 0
         self._path = path
-        self._inbox: queue.SimpleQueue[list[Operation[Any]] | None] = queue.SimpleQueue()
-        self._gathered: list[Operation[Any]] = []  # this turn of the loop's
-        self._urgent: deque[Operation[Any]] = deque()  # the thread's, as is the next
-        self._at_leisure: deque[Operation[Any]] = deque()
+        self._inbox: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
+        self._gathered: list[Operation] = []  # this turn of the loop's
+        self._waiting = {urgency: deque[Operation]() for urgency in Urgency}  # the thread's
         self._ended: asyncio.Future[None] | None = None
         self._stopping = False
         self._refusal: StoreError | None = StoreError(f"{path} is not open")
@@ -114,7 +120,7 @@ class Writer:
     def check(self) -> None:
         """Raise what every call gets while the store is not open, or broken."""
         if self._refusal is not None:
-            raise type(self._refusal)(str(self._refusal)) from self._refusal
+            raise _another(self._refusal) from self._refusal
 
     def submit(
         self,
@@ -123,18 +129,31 @@ class Writer:
         urgency: Urgency = Urgency.NONE,
         hint: Callable[[T], None] | None = None,
     ) -> asyncio.Future[T]:
+        """Hand over what no other operation can be done together with; else as join()."""
+        return self.join(_one_by_one, run, urgency=urgency, hint=hint)
+
+    def join(
+        self,
+        step: Step[Given, T],
+        given: Given,
+        *,
+        urgency: Urgency = Urgency.NONE,
+        hint: Callable[[T], None] | None = None,
+    ) -> asyncio.Future[T]:
         """Hand an operation over; the future gets its result once it is on the disk.
 
-        Call it on the loop.  Raises StoreError or StoreBroken at once where check() would.
-        A cancelled future does not call the operation back.
+        Call it on the loop.  The future fails at once with what check() would raise.  A
+        cancelled future does not call the operation back.
         """
-        self.check()
-        future: asyncio.Future[T] = self._loop.create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._refusal is not None:
+            future.set_exception(_another(self._refusal))
+            return future
         # All operations of one turn of the loop go over together: the thread is woken once
         # and finds a batch, where the first alone would cost a flush of its own.
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(Operation(run, future, urgency, hint))
+        self._gathered.append(Operation(step, given, future, urgency, hint))
         return future
 
     def declare_broken(self, error: StoreBroken) -> None:
@@ -166,23 +185,23 @@ class Writer:
             self._do(batch)
         self._close()
 
-    def _take(self) -> tuple[list[Operation[Any]], bool]:
+    def _take(self) -> tuple[list[Operation], bool]:
         """At least one of the operations that wait, the urgent ones first; or the end."""
-        ended = False
-        while not ended and not (self._inbox.empty() and (self._urgent or self._at_leisure)):
+        ended, waiting = False, self._waiting
+        while not ended and not (self._inbox.empty() and any(waiting.values())):
             handed_over = self._inbox.get()
             ended = handed_over is None
             for operation in handed_over or ():
-                urgent = operation.urgency is not Urgency.NONE
-                (self._urgent if urgent else self._at_leisure).append(operation)
-        if ended:
-            batch = [*self._urgent, *self._at_leisure]  # nothing comes after them
-        else:
-            batch = _first(self._urgent, MAX_BATCH) + _first(self._at_leisure, MAX_AT_LEISURE)
+                waiting[operation.urgency].append(operation)
+        batch: list[Operation] = []
         # Marks, then verdicts: those of one message in their order, and those alike together.
-        return sorted(batch, key=lambda it: it.urgency), ended
+        for urgency, operations in waiting.items():
+            most = MAX_AT_LEISURE if urgency is Urgency.NONE else MAX_BATCH
+            # Nothing comes after the end.
+            batch += _first(operations, len(operations) if ended else most)
+        return batch, ended
 
-    def _do(self, batch: list[Operation[Any]]) -> None:
+    def _do(self, batch: list[Operation]) -> None:
         if not batch:
             return
         try:
@@ -197,13 +216,14 @@ class Writer:
         if self._log_pages >= CHECKPOINT_PAGES:
             self._checkpoint()
 
-    def _write(self, batch: Sequence[Operation[Any]]) -> None:
+    def _write(self, batch: Sequence[Operation]) -> None:
         try:
             try:
-                # Savepoints would be half of all statements, and hardly ever anything fails.
-                self._commit(batch, self._run)
+                # Savepoints would be many of all statements, and hardly ever anything fails.
+                together = itertools.groupby(batch, key=attrgetter("step"))
+                self._commit([list(group) for _, group in together], self._run)
             except _OneFailed:
-                self._commit(batch, self._run_apart)
+                self._commit([[operation] for operation in batch], self._run_apart)
         except _NoRoom as error:
             if len(batch) == 1:
                 batch[0].error = StoreError(str(error))
@@ -212,20 +232,19 @@ class Writer:
                 self._write([operation])
 
     def _commit(
-        self, batch: Sequence[Operation[Any]], run: Callable[[Operation[Any]], None]
+        self, groups: Sequence[list[Operation]], run: Callable[[list[Operation]], None]
     ) -> None:
         """One transaction.  Raises _OneFailed or _NoRoom with nothing kept, or StoreBroken."""
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
         except apsw.BusyError as error:
-            for operation in batch:
+            for operation in itertools.chain.from_iterable(groups):
                 operation.error = refusal(self._path, error)
             return
         except apsw.Error as error:
             raise self._broken(error) from error
-        for operation in batch:
-            operation.error = None
-            run(operation)
+        for group in groups:
+            run(group)
         try:
             self._cursor.execute("COMMIT")
         except apsw.FullError as error:
@@ -236,20 +255,26 @@ class Writer:
             raise self._broken(error) from error
         self.commits += 1
 
-    def _run(self, operation: Operation[Any]) -> None:
+    def _run(self, group: list[Operation]) -> None:
         try:
-            operation.result = operation.run(self._cursor)
+            self._step(group)
         except Exception as error:  # whatever it is: whose it is, the second run tells
             if is_fatal(error):
                 raise self._broken(error) from error
             self._roll_back()
             raise _OneFailed from error
 
-    def _run_apart(self, operation: Operation[Any]) -> None:
+    def _step(self, group: list[Operation]) -> None:
+        results = group[0].step(self._cursor, [operation.given for operation in group])
+        for operation, result in zip(group, results, strict=True):
+            operation.result, operation.error = result, None
+
+    def _run_apart(self, group: list[Operation]) -> None:
+        (operation,) = group
         execute = self._cursor.execute
         try:
             execute("SAVEPOINT step")
-            operation.result = operation.run(self._cursor)
+            self._step(group)
             execute("RELEASE step")
         except Exception as error:  # whatever it is, it belongs to the one who asked
             if is_fatal(error):
@@ -308,12 +333,25 @@ class Writer:
             return  # the loop is closed: nobody listens any more
 
 
-def _first(waiting: deque[Operation[Any]], most: int) -> list[Operation[Any]]:
+def _first(waiting: deque[Operation], most: int) -> list[Operation]:
     """Up to so many from the front, which leave it."""
-    return [waiting.popleft() for _ in range(min(most, len(waiting)))]
+    if len(waiting) > most:
+        return [waiting.popleft() for _ in range(most)]
+    everything = list(waiting)
+    waiting.clear()
+    return everything
 
 
-def _answer(batch: list[Operation[Any]]) -> None:
+def _one_by_one(cursor: apsw.Cursor, runs: Sequence[Callable[[apsw.Cursor], T]]) -> list[T]:
+    return [run(cursor) for run in runs]
+
+
+def _another(refusal: StoreError) -> StoreError:
+    """The same for another caller: a traceback grows with every raise."""
+    return type(refusal)(str(refusal))
+
+
+def _answer(batch: list[Operation]) -> None:
     for operation in batch:
         if operation.error is None and operation.hint is not None:
             operation.hint(operation.result)

@@ -22,7 +22,7 @@ _CALENDAR_METHOD = re.compile(r"[A-Za-z0-9-]{1,40}+")  # an iana-token (RFC 5545
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: every message has one
 class Leaf:
     """An entity without parts.  fields are its Content- lines, each with CRLF.
 

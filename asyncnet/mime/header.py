@@ -254,7 +254,8 @@ def format_date(moment: datetime) -> str:
     offset = moment.utcoffset()
     if offset is None:
         raise UnsafeText("Date", "carries no offset from UTC")
-    return _date_in(moment.replace(microsecond=0), offset)
+    # One moment for many mails is the cheapest to find again: its hash is kept in it.
+    return _date_in(moment.replace(microsecond=0) if moment.microsecond else moment, offset)
 
 
 @lru_cache(maxsize=16)  # mails come in bursts, many in the same second

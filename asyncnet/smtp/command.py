@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, TypeAlias
 
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.errors import UnsafeArgument
@@ -217,16 +217,15 @@ def encode(command: Command, *, utf8: bool = False) -> bytes:
     return line + b"\r\n"
 
 
-class Group(NamedTuple):
-    """Commands for one write, by kind, and their octets (RFC 2920 section 3.1)."""
-
-    kinds: tuple[type[Command], ...]
-    octets: bytes
+# Commands for one write: their kinds, and their octets (RFC 2920 section 3.1).  A bare tuple,
+# since one is made for every message.
+Kinds: TypeAlias = tuple[type[Command], ...]
+Group: TypeAlias = tuple[Kinds, bytes]
 
 
 def grouped(*commands: Command) -> Group:
     """These commands in one write.  Raises UnsafeArgument."""
-    return Group(tuple(map(type, commands)), b"".join(map(encode, commands)))
+    return tuple(map(type, commands)), b"".join(map(encode, commands))
 
 
 # The commands that every message takes, without a value for each: they are most of what a
@@ -235,20 +234,18 @@ def grouped(*commands: Command) -> Group:
 
 def mail_line(reverse_path: str, parameters: str, *, utf8: bool = False) -> bytes:
     """As encode(Mail()) with these parameters, for an account has few senders."""
-    head = _mail_head(reverse_path, utf8)
-    if not parameters:
-        return head + b"\r\n"
     if not (parameters.isascii() and parameters.isprintable()):
         return encode(Mail(reverse_path, (parameters,)), utf8=utf8)
-    line = b"%b %b\r\n" % (head, parameters.encode())
+    head = _mail_head(reverse_path, utf8)
+    line = f"{head} {parameters}\r\n".encode() if parameters else f"{head}\r\n".encode()
     if len(line) > MAX_PATH_COMMAND_OCTETS:
         raise _too_long(Mail.verb, len(line), MAX_PATH_COMMAND_OCTETS)
     return line
 
 
 @lru_cache(maxsize=256)
-def _mail_head(reverse_path: str, utf8: bool) -> bytes:
-    return encode(Mail(reverse_path), utf8=utf8)[:-2]
+def _mail_head(reverse_path: str, utf8: bool) -> str:
+    return encode(Mail(reverse_path), utf8=utf8)[:-2].decode()
 
 
 def rcpt_line(forward_path: str, *, utf8: bool = False) -> bytes:

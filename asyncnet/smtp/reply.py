@@ -76,15 +76,21 @@ class Reply:
         return f"{self.code} {' '.join(self.lines)}".rstrip()
 
 
-def single_lines(codes: Sequence[int]) -> re.Pattern[bytes]:
-    """One reply behind the other, of one short line each; group 1 is the last, without CRLF.
+class SingleLines:
+    """Replies with these codes, one behind the other, of one short line of printable ASCII each.
 
-    Without a bare CR or LF, too: what those mean is for who reads with care.  Possessive, so
-    that what does not match costs one look at each octet.
+    What is otherwise (UTF-8, a bare CR or LF, a line continued) is for who reads with care.
     """
-    runs = [(code, len(list(run))) for code, run in groupby(codes[:-1])]
-    others = b"".join(rb"(?:%d [^\r\n]{0,500}+\r\n){%d}+" % run for run in runs)
-    return re.compile(others + rb"(%d [^\r\n]{0,500}+)\r\n" % codes[-1])
+
+    __slots__ = ("last_code", "match")
+
+    def __init__(self, codes: Sequence[int]) -> None:
+        self.last_code = codes[-1]
+        # Possessive, so that what does not match costs one look at each octet.
+        runs = [(code, len(list(run))) for code, run in groupby(codes[:-1])]
+        others = b"".join(rb"(?:%d [ -~]{0,500}+\r\n){%d}+" % run for run in runs)
+        last = rb"(%d ([ -~]{0,500}+)\r\n)" % self.last_code  # group 1 as it came, 2 its text
+        self.match = re.compile(others + last).match
 
 
 class ReplyReader:
@@ -118,17 +124,17 @@ class ReplyReader:
             self._buffer = self._buffer[self._taken_octets :]
             self._taken_octets = self._searched_octets = 0
 
-    def last_if_all(self, pattern: re.Pattern[bytes]) -> Reply | None:
-        """The last of the replies that single_lines() made the pattern of, if all are here.
+    def last_if_all(self, expected: SingleLines) -> Reply | None:
+        """The last of the expected replies, if all of them come next and are here.
 
         Takes them all.  None takes nothing: next_reply() reads them one by one, with all care.
         """
-        match = None if self._lines else pattern.match(self._buffer, self._taken_octets)
+        match = None if self._lines else expected.match(self._buffer, self._taken_octets)
         if match is None:
             return None
         self._taken_octets = match.end()
-        last = match[1]
-        return Reply(int(last[:3]), (self._decode(last[4:]),), last + b"\r\n")
+        raw, text = match.groups()
+        return Reply(expected.last_code, (text.decode(),), raw)
 
     def next_reply(self) -> Reply | None:
         """Return the next whole reply, or None while more octets are needed.

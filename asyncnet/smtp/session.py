@@ -5,7 +5,6 @@ sent ahead of their replies where the server offers PIPELINING; every reply is m
 command it answers.  After an exception of the server's making (BrokenPeer) the state is OVER.
 """
 
-import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from asyncnet.smtp.command import (
     Ehlo,
     Greeting,
     Helo,
+    Kinds,
     Mail,
     Quit,
     Rcpt,
@@ -32,7 +32,7 @@ from asyncnet.smtp.command import (
     encode,
 )
 from asyncnet.smtp.errors import BrokenPeer, IllegalCommand, InjectedOctets, MalformedReply
-from asyncnet.smtp.reply import Reply, ReplyReader, single_lines
+from asyncnet.smtp.reply import Reply, ReplyReader, SingleLines
 
 START_MAIL_INPUT = 354
 SERVICE_CLOSING = 421  # the one code that may come at any time (RFC 5321 section 3.8)
@@ -51,30 +51,8 @@ class State(IntEnum):
     OVER = auto()  # nothing may be said any more
 
 
-@lru_cache(maxsize=256)
-def _state_ahead(
-    state: "State",
-    before: tuple[type[Command], ...],
-    kinds: tuple[type[Command], ...],
-    pipelining: bool,
-) -> "State":
-    """Where a group of these commands leads if all goes well.
-
-    before: what was said last and is not answered yet, if anything.  Raises IllegalCommand.
-    Remembered, because all messages are alike to it.
-    """
-    last = before[0] if before else None
-    for kind in kinds:
-        rule = TABLE[kind]
-        if state not in rule.when:
-            raise IllegalCommand(f"{kind.verb} in state {state.name}")
-        if last is not None:
-            if TABLE[last].ends_group:
-                raise IllegalCommand(f"{kind.verb} in one group behind {last.verb or 'greeting'}")
-            if not pipelining:
-                raise IllegalCommand(f"{kind.verb} before the reply to {last.verb}")
-        state, last = _HOPED_FOR[kind], kind
-    return state
+# For who asks at every message: in Python 3.11 State.READY takes as long as making an object.
+READY, TRANSACTION = State.READY, State.TRANSACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +105,41 @@ TABLE: Mapping[type[Command], Rule] = {
 _HOPED_FOR = {kind: next(iter(rule.on.values())) for kind, rule in TABLE.items()}
 
 
+class _Due(NamedTuple):
+    """A group of commands that was sent: its kinds, and what comes of it if all goes well."""
+
+    kinds: Kinds
+    last: Kinds  # of them
+    ahead: State
+    replies: SingleLines
+
+
 @lru_cache(maxsize=256)
-def _hoped_replies(kinds: tuple[type[Command], ...]) -> re.Pattern[bytes]:
+def _hoped_replies(kinds: Kinds) -> SingleLines:
     """The replies where all goes as it nearly always does: 250, say, and no other 2yz."""
     codes = [next(iter(TABLE[kind].on)) for kind in kinds]
-    return single_lines([250 if code == 2 else code for code in codes])
+    return SingleLines([250 if code == 2 else code for code in codes])
+
+
+@lru_cache(maxsize=256)
+def _sent(state: State, before: Kinds, kinds: Kinds, pipelining: bool) -> _Due:
+    """A group of these commands, sent in this state.
+
+    before: what was said last and is not answered yet, if anything.  Raises IllegalCommand.
+    Remembered, because all messages are alike to it.
+    """
+    last = before[-1] if before else None
+    for kind in kinds:
+        rule = TABLE[kind]
+        if state not in rule.when:
+            raise IllegalCommand(f"{kind.verb} in state {state.name}")
+        if last is not None:
+            if TABLE[last].ends_group:
+                raise IllegalCommand(f"{kind.verb} in one group behind {last.verb or 'greeting'}")
+            if not pipelining:
+                raise IllegalCommand(f"{kind.verb} before the reply to {last.verb}")
+        state, last = _HOPED_FOR[kind], kind
+    return _Due(kinds, kinds[-1:], state, _hoped_replies(kinds))
 
 
 class Answer(NamedTuple):
@@ -157,14 +165,15 @@ class Session:
         self.capabilities = Capabilities()
         self.secured = False  # by TLS
         self._reader = ReplyReader(charset)
-        self._due: deque[type[Command]] = deque([Greeting])
+        self._due = deque([_sent(State.CONNECTED, (), (Greeting,), False)])
+        self._answered = 0  # commands of the first group that is due
         self._secrets: tuple[str, ...] = ()  # of the login command whose reply is due
         self._ahead = State.CONNECTED  # the state once all that is due was answered well
 
     @property
     def due(self) -> type[Command] | None:
         """The command whose reply comes next; None while nothing is owed to us."""
-        return self._due[0] if self._due else None
+        return self._due[0].kinds[self._answered] if self._due else None
 
     @property
     def pending(self) -> bool:
@@ -182,20 +191,25 @@ class Session:
         Raises UnsafeArgument or IllegalCommand, and then nothing is due.
         """
         octets = b"".join([encode(command, utf8=utf8) for command in commands])
-        self.owe(tuple(map(type, commands)))
+        if commands:
+            self.owe(tuple(map(type, commands)))
         for command in commands:  # one alone, where it has secrets
             self._secrets = command.secrets()
         return octets
 
-    def owe(self, kinds: tuple[type[Command], ...]) -> None:
-        """A group of these commands is sent: the replies to it are due from now on.
+    def owe(self, *groups: Kinds) -> None:
+        """Groups of these commands are sent: the replies to them are due from now on.
 
-        Not for those with secrets.  Raises IllegalCommand, and then nothing is due.
+        Not for those with secrets.  Raises IllegalCommand; the groups before it are due then.
         """
-        before = (self._due[-1],) if self._due else ()
+        due, ahead = self._due, self._ahead
+        before = due[-1].last if due else ()
         pipelining = "PIPELINING" in self.capabilities.keywords
-        self._ahead = _state_ahead(self._ahead, before, kinds, pipelining)
-        self._due.extend(kinds)
+        for kinds in groups:
+            sent = _sent(ahead, before, kinds, pipelining)
+            self._ahead = ahead = sent.ahead
+            before = sent.last
+            due.append(sent)
 
     def secure(self) -> None:
         """TLS stands.  All that was learned before it is forgotten (RFC 3207 section 4.2).
@@ -216,18 +230,19 @@ class Session:
         """Store what the wire gave.  Nothing is parsed before next_answer()."""
         self._reader.receive_data(octets)
 
-    def last_if_hoped(self, kinds: tuple[type[Command], ...]) -> Reply | None:
-        """The reply to the last of these commands, which are due next, if all went well.
+    def last_if_hoped(self) -> Reply | None:
+        """The reply to the last command of the group that is due next, if all of it went well.
 
-        Takes all their replies; None takes nothing: next_answer() then tells them one by one.
+        Takes all its replies; None takes nothing: next_answer() then tells them one by one.
         Not for EHLO, AUTH and TLS.
         """
-        reply = self._reader.last_if_all(_hoped_replies(kinds))
+        due = self._due
+        if self._answered or not due:
+            return None
+        reply = self._reader.last_if_all(due[0].replies)
         if reply is not None:
-            for _ in kinds:
-                self._due.popleft()
-            self.state = _HOPED_FOR[kinds[-1]]
-            if not self._due:
+            self.state = due.popleft().ahead
+            if not due:
                 self._ahead = self.state
         return reply
 
@@ -243,7 +258,7 @@ class Session:
                 return None
             if not self._due:
                 raise UnaskedReply(reply)
-            kind = self._due.popleft()
+            kind = self._next_due()
             self._move(kind, reply)
             if self.state is State.SECURING and self._reader.pending:
                 raise InjectedOctets("octets stand behind the 220 to STARTTLS, before TLS")
@@ -252,9 +267,18 @@ class Session:
             raise
         return Answer(kind, reply)
 
+    def _next_due(self) -> type[Command]:
+        """The command that the next reply answers, which is no longer due then."""
+        kinds = self._due[0].kinds
+        kind = kinds[self._answered]
+        self._answered += 1
+        if self._answered == len(kinds):
+            self._due.popleft()
+            self._answered = 0
+        return kind
+
     def _next_reply(self) -> Reply | None:
-        due = self._due[0] if self._due else None
-        if due not in (Auth, AuthResponse):
+        if self.due not in (Auth, AuthResponse):
             return self._reader.next_reply()
         try:
             reply = self._reader.next_reply()

@@ -5,9 +5,9 @@ content is transparent.  One refused recipient spoils nothing for the others.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple
 
 from asyncnet.mail.envelope import Envelope
 from asyncnet.mail.verdict import Kind, Phase
@@ -17,11 +17,12 @@ from asyncnet.smtp.command import (
     Command,
     Data,
     Group,
+    Kinds,
     Mail,
     Rcpt,
     Rset,
     bdat_line,
-    grouped,
+    encode,
     mail_line,
     rcpt_line,
 )
@@ -50,7 +51,9 @@ def best_plan(capabilities: Capabilities) -> Plan:
     return Plan.CHUNKED if "CHUNKING" in capabilities else Plan.JOINED
 
 
-class RecipientReply(NamedTuple):
+# Not frozen, like Reply.
+@dataclass(slots=True, unsafe_hash=True)
+class RecipientReply:
     """What one transaction said of one recipient.
 
     reply is None where none came: detail says what happened instead, and kind what sort of
@@ -113,11 +116,12 @@ def mail_parameters(envelope: Envelope, octets: int, capabilities: Capabilities)
     return " ".join(words)
 
 
-_DATA, _RSET = grouped(Data()), grouped(Rset())
+_DATA, _RSET = encode(Data()), encode(Rset())
+_DOT = Phase.DOT  # see session.READY
 
 
 @lru_cache(maxsize=256)
-def _kinds(recipients: int, end: type[Command], afresh: bool) -> tuple[type[Command], ...]:
+def _kinds(recipients: int, end: type[Command], afresh: bool) -> Kinds:
     """The kinds of a message's commands; end is the one that its content belongs to."""
     return (*((Rset,) if afresh else ()), Mail, *(Rcpt,) * recipients, end)
 
@@ -145,13 +149,13 @@ class Transaction:
         self.content_wanted = False  # 354 came: content, or at least a dot, must follow
         self.refused = False  # something was: not all went well
         self.puzzled = False  # the server lost the thread: 500, 502 or 503
-        self._positions: Sequence[int] = range(len(recipients))  # of those who have an RCPT
+        self._positions: Sequence[int] | None = None  # of those who have an RCPT; None: all
         self._answered = 0  # of those
-        self._lines: tuple[bytes, ...] = ()  # MAIL and each RCPT
+        self._lines: list[bytes] = []  # MAIL and each RCPT
         limit, utf8 = capabilities.recipient_limit, envelope.smtputf8
         parameters = mail_parameters(envelope, octets, capabilities)
         try:
-            mail = mail_line(envelope.reverse_path, parameters, utf8=utf8)
+            self._lines = lines = [mail_line(envelope.reverse_path, parameters, utf8=utf8)]
         except UnsafeArgument as error:
             why = f"cannot be sent: {error}"
             self.settle(RecipientReply(Phase.MAIL, None, why, kind=Kind.SENDER))
@@ -160,10 +164,10 @@ class Transaction:
             recipients = recipients[:limit]
             self._leave_to_another_one(limit)
         try:
-            rcpts = [rcpt_line(recipient, utf8=utf8) for recipient in recipients]
+            for recipient in recipients:
+                lines.append(rcpt_line(recipient, utf8=utf8))
         except UnsafeArgument:
-            rcpts = self._those_that_can_be_sent(recipients, utf8)
-        self._lines = (mail, *rcpts)
+            lines[1:] = self._those_that_can_be_sent(recipients, utf8)
 
     def _leave_to_another_one(self, limit: int) -> None:
         """Answer, in the server's stead and code, those above the limit that it announced.
@@ -196,13 +200,13 @@ class Transaction:
     def envelope(self) -> Group:
         """All that is said before the content: one legal group (RFC 2920 section 3.1)."""
         kinds = _kinds(len(self._lines) - 1, Data, False)
-        return Group(kinds, b"".join((*self._lines, _DATA.octets)))
+        return kinds, b"".join((*self._lines, _DATA))
 
     def one_by_one(self) -> list[Group]:
         """The same for a server that takes one command at a time."""
-        lines = (*self._lines, _DATA.octets)
-        kinds = self.envelope().kinds
-        return [Group((kind,), line) for kind, line in zip(kinds, lines, strict=True)]
+        lines = (*self._lines, _DATA)
+        kinds, _ = self.envelope()
+        return [((kind,), line) for kind, line in zip(kinds, lines, strict=True)]
 
     def chunked(self, octets: int, *, afresh: bool) -> Group:
         """The same, with content of so many octets to go right behind it (RFC 3030 section 2).
@@ -211,8 +215,8 @@ class Transaction:
         took a message under the sender of the refused one before it where that was missing.
         """
         kinds = _kinds(len(self._lines) - 1, Bdat, afresh)
-        before = _RSET.octets if afresh else b""
-        return Group(kinds, b"".join((before, *self._lines, bdat_line(octets))))
+        before = _RSET if afresh else b""
+        return kinds, b"".join((before, *self._lines, bdat_line(octets)))
 
     def receive(self, answer: Answer) -> None:
         """Note the reply to one of the commands."""
@@ -222,7 +226,9 @@ class Transaction:
         lost_thread = reply.code in (500, 502, 503) and not self.hopeless
         self.puzzled = self.puzzled or lost_thread
         if kind is Rcpt:
-            position = self._positions[self._answered]
+            position = self._answered
+            if self._positions is not None:
+                position = self._positions[position]
             self._answered += 1
             if not positive and self.replies[position] is None:
                 self.replies[position] = RecipientReply(Phase.RCPT, reply)
@@ -246,14 +252,14 @@ class Transaction:
 
         The first one is MAIL or RSET; last answers DATA or BDAT, its last one.
         """
-        self._answered = len(self._positions)
-        self.content_wanted = last.code == START_MAIL_INPUT
-        if not self.content_wanted:
-            reply = RecipientReply(Phase.DOT, last)
-            if len(self._lines) > len(self.replies):  # all have an RCPT
-                self.replies = [reply] * len(self.replies)
-            else:
-                self.settle(reply)
+        if last.code == START_MAIL_INPUT:
+            self.content_wanted = True
+            return
+        reply, known = RecipientReply(_DOT, last), self.replies
+        if self._positions is None:
+            self.replies = [reply] * len(known)
+        else:
+            self.settle(reply)
 
     def settle(self, reply: RecipientReply) -> None:
         """Give this reply to everybody who has none."""

@@ -28,7 +28,7 @@ from asyncnet.spool.job import Job
 from asyncnet.spool.ready_orders import Orders, of_envelope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AssembledReady(Outgoing):
     """All that a ready message becomes."""
 

@@ -1,4 +1,4 @@
-"""Bringing claimed jobs into the store: many at a time, each in a task of its own.
+"""Bringing claimed jobs into the store, many at a time.
 
 The rename is flushed before the row is committed.  Otherwise a power cut could leave the row
 and bring the file back into pickup/, where it would be claimed as a second mail.
@@ -18,7 +18,7 @@ from asyncnet.spool.document import shown
 from asyncnet.spool.errors import JobRefused, SpoolBroken
 from asyncnet.spool.files import DISK_FAILS
 from asyncnet.spool.flush import GroupFlush
-from asyncnet.spool.handover import HandOver, TooEarly
+from asyncnet.spool.handover import Begun, HandOver, TooEarly
 from asyncnet.spool.taking import Taken, take
 from asyncnet.spool.trouble import Line, Trouble, sleep_unless
 
@@ -52,24 +52,24 @@ class Bringing:
         self._line = Line(trouble, stopping)
         self._stopping = stopping
         self._on_fault = on_fault
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._in_flight = 0
+        self._landed = asyncio.Event()  # set when one of them no longer is
         self._claimed: list[tuple[Claim, Taken | None]] = []  # since the last flush was asked for
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def acquire(self) -> None:
-        """Wait for a place; add() uses it, release() gives it back."""
-        if self._slots.locked():
-            self.go_on()  # it may be these that we wait for
-        await self._slots.acquire()
-
-    def release(self) -> None:
-        self._slots.release()
+    async def room(self) -> None:
+        """Wait until there is room for another."""
+        while self._in_flight >= IN_FLIGHT:
+            self.go_on()  # it may be those added that we wait for
+            self._landed.clear()
+            await self._landed.wait()
 
     def add(self, claim: Claim, taken: Taken | None) -> None:
-        """Take a claim over, and the place that was acquired for it; go_on() begins with it.
+        """Take a claim over, for which there was room; go_on() begins with it.
 
         taken: the file as it was read, where nothing can have changed since.
         """
+        self._in_flight += 1
         self._claimed.append((claim, taken))
 
     def go_on(self) -> None:
@@ -91,35 +91,75 @@ class Bringing:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _bring_all(self, batch: list[tuple[Claim, Taken | None]]) -> None:
-        """Hand claimed jobs over, each in a task of its own, which gives its place back."""
+        """Hand claimed jobs over: together those that need the store alone, each other apart."""
         flushed = True
         try:
             await self._flush.wait()
         except (OSError, SpoolBroken):
             flushed = False  # each meets it again, and deals with it
-        for number, (claim, taken) in enumerate(batch, 1):
-            task = asyncio.create_task(self._bring(claim, taken, flushed=flushed))
-            self._keep(task)
-            task.add_done_callback(partial(self._brought, claim.queue_id))
-            if number % COMPOSED_A_TURN == 0:
-                await asyncio.sleep(0)
+        together: list[tuple[Claim, Taken, Begun]] = []
+        try:
+            for number, (claim, taken) in enumerate(batch, 1):
+                if taken is None or (begun := self._begin(claim, taken, flushed)) is None:
+                    self._bring_apart(claim, taken, flushed=flushed)
+                else:
+                    together.append((claim, taken, begun))
+                if number % COMPOSED_A_TURN == 0:
+                    await asyncio.sleep(0)
+            for claim, taken, begun in together:
+                if not begun.answer.done():  # those of one commit come together
+                    await asyncio.wait([begun.answer])
+                self._end(claim, taken, begun)
+        except asyncio.CancelledError:
+            answers = [begun.answer for _, _, begun in together]
+            for answer in answers:
+                answer.cancel()
+            await asyncio.gather(*answers, return_exceptions=True)
+            raise
+
+    def _begin(self, claim: Claim, taken: Taken, flushed: bool) -> Begun | None:
+        try:
+            return self._hand_over.begin(claim, taken) if flushed else None
+        except Exception:  # whatever it is, it is this job's, which meets it again apart
+            return None
+
+    def _end(self, claim: Claim, taken: Taken, begun: Begun) -> None:
+        try:
+            self._hand_over.end(begun)
+        except Exception:  # as above
+            self._bring_apart(claim, taken, flushed=True, begun=begun)
+        else:
+            self._is_over(claim.queue_id)
+
+    def _bring_apart(
+        self, claim: Claim, taken: Taken | None, *, flushed: bool, begun: Begun | None = None
+    ) -> None:
+        task = asyncio.create_task(self._bring(claim, taken, flushed=flushed, begun=begun))
+        self._keep(task)
+        task.add_done_callback(partial(self._brought, claim.queue_id))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _brought(self, queue_id: str, task: asyncio.Task[None]) -> None:
-        self._slots.release()
-        if not self._stopping.is_set():
-            self._line.leave(queue_id)  # however it ended: this job waits for nothing any more
+        self._is_over(queue_id)
         if not task.cancelled() and (fault := task.exception()) is not None:
             # A fault of ours.  The other jobs go on; this one is redone at the next start.
             log.error("a claimed job was not handed over", exc_info=fault)
 
-    async def _bring(self, claim: Claim, taken: Taken | None, *, flushed: bool) -> None:
+    def _is_over(self, queue_id: str) -> None:
+        """However it ended: this job waits for nothing any more."""
+        self._land()
+        if not self._stopping.is_set():
+            self._line.leave(queue_id)
+
+    async def _bring(
+        self, claim: Claim, taken: Taken | None, *, flushed: bool, begun: Begun | None
+    ) -> None:
         """Bring a claimed job into the store, however often that must be tried.
 
-        flushed: its claim is on the disk.
+        flushed: its claim is on the disk.  begun: a first try, which has ended by an error.
         """
         tries = 0
         refused: JobRefused | None = None
@@ -128,6 +168,10 @@ class Bringing:
                 if not flushed:
                     await self._flush.wait()
                     flushed = True
+                if begun is not None:
+                    first, begun = begun, None
+                    self._hand_over.end(first)
+                    return
                 if refused is not None:
                     await self._hand_over.refuse(claim, refused)
                     return
@@ -168,11 +212,16 @@ class Bringing:
 
     async def _pause(self, wait_s: float) -> None:
         """Wait without keeping other jobs from going on."""
-        self._slots.release()
+        self._land()
         try:
             await sleep_unless(self._stopping, wait_s)
+            await self.room()
         finally:
-            await self._slots.acquire()
+            self._in_flight += 1
+
+    def _land(self) -> None:
+        self._in_flight -= 1
+        self._landed.set()
 
 
 def _unreadable(error: OSError) -> JobRefused:

@@ -18,8 +18,9 @@ of its name comes, and that would be refused for it.
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from asyncnet.mailqueue.store import Claim
@@ -38,6 +39,7 @@ from asyncnet.spool.folder import (
 )
 from asyncnet.spool.queue_id import LENGTH, QUEUE_ID
 
+MAX_LISTED = 200  # names: as long as to look at some forty of them one by one
 ALONE_S = 3600.0  # for a result in pickup/; whoever moves it has moved its job by then
 
 _IN_QUEUE = re.compile(rf"({QUEUE_ID.pattern})\.(.+)(\.envelope\.yaml|\.result\.json)", re.S)
@@ -81,16 +83,33 @@ def return_companions(folder: SpoolFolder, name: str, queue_id: str) -> None:
         _put_back(folder, f"{queue_id}.{stem}{ending}", stem_of(name), ending, queue_id)
 
 
-def may_follow(folder: SpoolFolder, name: str) -> bool:
+class Names:
+    """The names in a folder at one moment, to ask after many: listed once where they are few."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: frozenset[str] | None = None  # all of them, where they were listed
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            some = [entry.name for entry in islice(entries, MAX_LISTED + 1)]
+            self._names = frozenset(some) if len(some) <= MAX_LISTED else None
+
+    def __contains__(self, name: object) -> bool:
+        if self._names is None:
+            return os.path.lexists(f"{self._folder}/{name}")
+        return name in self._names
+
+
+def may_follow(folder: SpoolFolder, name: str, failed: Container[str]) -> bool:
     """Whether a companion is missing that may be on its way.
 
-    Asked before pickup/ is read: what lay in neither place then was not on its way between them.
+    failed are the names in that folder, at a moment when the job had come.  Asked before pickup/
+    is read: what lay in neither place then was not on its way between them.
     "mv NAME.* pickup/" brings hello.eml before hello.envelope.yaml, and hello.json, out of
     failed/, before hello.result.json: taken at once, it would go to the wrong people.
     """
     if name.lower().endswith(".eml") and not _lies(folder, name, ENVELOPE_ENDING):
         return True
-    if not os.path.lexists(f"{folder.failed}/{companion_name(name, RESULT_ENDING)}"):
+    if companion_name(name, RESULT_ENDING) not in failed:
         return False
     return not os.path.lexists(folder.failed / name) and not _lies(folder, name, RESULT_ENDING)
 

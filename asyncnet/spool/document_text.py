@@ -48,7 +48,7 @@ def decode(octets: bytes) -> str:
         cut = error.reason == "unexpected end of data"
         problem = f"octet 0x{octets[error.start]:02X} is not UTF-8"
         refuse(problem, "save the file as UTF-8", *place(before, len(before)), unfinished=cut)
-    if not text.strip():
+    if not text or text.isspace():
         refuse_empty()
     if _MARKUP.match(text):
         refuse("the file is HTML or XML, not a job", "write YAML or JSON; see asyncnet schema")

@@ -38,6 +38,8 @@ from asyncnet.spool.folder import (
 from asyncnet.spool.job import job_kind, read_job
 from asyncnet.spool.letter_digest import digest_of_job, digest_of_octets
 
+EARLIER_ENDING = ".earlier.json"  # of one that is kept apart in failed/
+
 # Of them nothing was sent, or all of it: moved back they leave nobody out.
 _NOTHING_LEFT = (JobStatus.SENT, JobStatus.INVALID, JobStatus.DUPLICATE)
 
@@ -49,9 +51,10 @@ class EarlierFiles:
 
     def __init__(self, folder: SpoolFolder) -> None:
         self._folder = folder
-        self._told: dict[str, Path] = {}  # in a result that was written
+        self._queue, self._failed = str(folder.queue), str(folder.failed)
+        self._told: dict[str, str] = {}  # in a result that was written
 
-    def read(self, record: Record, target: Path) -> tuple[Earlier | None, str | None]:
+    def read(self, record: Record, target: str) -> tuple[Earlier | None, str | None]:
         """What the result in target tells of besides record: the attempt before, and the letter.
 
         The letter is the digest of what was sent, where the job may be moved back.  Raises
@@ -66,6 +69,11 @@ class EarlierFiles:
                 earlier = None
         return earlier, letter if may_come_back else None
 
+    @property
+    def some_told(self) -> bool:
+        """Whether there is anything to remove."""
+        return bool(self._told)
+
     def remove(self, queue_ids: Iterable[str]) -> None:
         """Remove those of jobs that are reported: the new results hold all that they say.
 
@@ -75,7 +83,7 @@ class EarlierFiles:
             path = self._told.pop(queue_id, None)
             if path is not None:
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    os.unlink(path)
 
     def _read(self, record: Record) -> Earlier | None:
         path = self._beside(record)
@@ -90,22 +98,20 @@ class EarlierFiles:
         return None
 
     def _keep_apart(self, record: Record) -> None:
-        kept = self._folder.failed / f"{record.claim.queue_id}.earlier.json"
-        os.rename(self._beside(record), kept)
-        log.warning(
-            "the result beside a job is not its own", name=record.claim.name, kept=kept.name
-        )
+        kept = f"{record.claim.queue_id}{EARLIER_ENDING}"
+        os.rename(self._beside(record), f"{self._failed}/{kept}")
+        log.warning("the result beside a job is not its own", name=record.claim.name, kept=kept)
 
-    def _beside(self, record: Record) -> Path:
-        return self._folder.queue / companion_name(record.claim.job_file, RESULT_ENDING)
+    def _beside(self, record: Record) -> str:
+        return f"{self._queue}/{companion_name(record.claim.job_file, RESULT_ENDING)}"
 
-    def _letter(self, record: Record, target: Path) -> str | None:
+    def _letter(self, record: Record, target: str) -> str | None:
         """The digest of what the job sends; None where that cannot be told.  Raises OSError.
 
         Moved before a crash, the job has its result beside it, written when it was still here.
         """
         file = record.claim.job_file
-        path = self._folder.queue / file
+        path = f"{self._queue}/{file}"
         try:
             if file.lower().endswith(".eml"):
                 owner = os.lstat(path).st_uid
@@ -119,23 +125,23 @@ class EarlierFiles:
             return None
 
 
-def _letter_written(record: Record, target: Path) -> str | None:
+def _letter_written(record: Record, target: str) -> str | None:
     name, queue_id = record.claim.name, record.claim.queue_id
     for stem in (f"{name}~{queue_id}", name):
-        result = result_in(target / f"{stem}{RESULT_ENDING}")
+        result = result_in(f"{target}/{stem}{RESULT_ENDING}")
         letter = result.get(LETTER)
         if result.get("queue_id") == queue_id and isinstance(letter, str):
             return letter
     return None
 
 
-def result_in(path: Path) -> dict[str, Any]:
+def result_in(path: str | Path) -> dict[str, Any]:
     """What a result file holds; nothing where it is none.
 
     Raises OSError for a fault of this machine: whose result it is cannot be told then.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError):
         return {}
     except OSError as error:

@@ -15,9 +15,9 @@ Blocking throughout.  Paths are plain text here, since a Path costs more than mo
 """
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.store import Record
@@ -43,21 +43,23 @@ MANY = 8
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Filed:
+class Filed(NamedTuple):
     """A job that was filed, and the name it has there."""
 
     record: Record
     name: str
 
 
-@dataclass(frozen=True, slots=True)
 class Filing:
     """on_step is told "result written" and "job moved" of each job."""
 
-    folder: SpoolFolder
-    earlier: EarlierFiles
-    on_step: Callable[[str], None]
+    def __init__(
+        self, folder: SpoolFolder, earlier: EarlierFiles, on_step: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._earlier = earlier
+        self._on_step = on_step
+        self._queue, self._sent, self._failed = map(str, (folder.queue, folder.sent, folder.failed))
 
     def file(self, records: Sequence[Record]) -> tuple[list[Filed], str | None]:
         """Those that are filed and on the disk, and the last fault.
@@ -74,7 +76,7 @@ class Filing:
         # One that is gone holds up no job that has nothing there.
         targets = {self._target(it.record) for it in filed}
         if targets:
-            self.folder.flush((*sorted(targets), self.folder.queue))
+            self._folder.flush((*map(Path, sorted(targets)), self._folder.queue))
         return filed, fault
 
     def _write_results(self, records: Sequence[Record]) -> tuple[list[Record], str | None]:
@@ -82,7 +84,7 @@ class Filing:
         if len(records) < MANY:
             return self._write_each(records, flushed=True)
         # Open before the first octet: it is told of faults since then.
-        descriptor = os.open(self.folder.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(self._folder.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             written, fault = self._write_each(records, flushed=False)
             try:
@@ -101,7 +103,7 @@ class Filing:
         fault = None
         for record in records:
             try:
-                earlier, letter = self.earlier.read(record, self._target(record))
+                earlier, letter = self._earlier.read(record, self._target(record))
                 octets = result_octets(record, earlier, letter)
                 _write(self._aside(record), octets, flushed=flushed)
             except OSError as error:
@@ -112,28 +114,26 @@ class Filing:
 
     def _file_one(self, record: Record) -> str:
         """The name under which result and job lie in their folder now.  Raises OSError."""
-        target, queue = self._target(record), self.folder.queue
+        target = self._target(record)
         job_file = record.claim.job_file
         ending = split_name(job_file)[1]
-        waiting: list[tuple[str, str]] = []
-        for its_ending in (ENVELOPE_ENDING, ending) if ending.lower() == ".eml" else (ending,):
-            beside = its_ending is ENVELOPE_ENDING
-            file = f"{queue}/{companion_name(job_file, its_ending) if beside else job_file}"
-            if is_there(file):
-                waiting.append((its_ending, file))
-        name = _free_name(target, record, [it for it, _ in waiting])
+        files = {ending: f"{self._queue}/{job_file}"}
+        if ending.lower() == ".eml":  # the envelope goes first
+            envelope = f"{self._queue}/{companion_name(job_file, ENVELOPE_ENDING)}"
+            files = {ENVELOPE_ENDING: envelope, **files}
+        name = _free_name(target, record, files)
         os.rename(self._aside(record), f"{target}/{name}{RESULT_ENDING}")
-        self.on_step("result written")
-        for its_ending, file in waiting:
+        self._on_step("result written")
+        for its_ending, file in files.items():
             try:
                 os.rename(file, f"{target}/{name}{its_ending}")
             except FileNotFoundError:
-                pass  # taken away by somebody; the result stands anyway
-        self.on_step("job moved")
+                pass  # moved before a crash, or taken away by somebody; the result stands anyway
+        self._on_step("job moved")
         return name
 
-    def _target(self, record: Record) -> Path:
-        return self.folder.sent if record.status is JobStatus.SENT else self.folder.failed
+    def _target(self, record: Record) -> str:
+        return self._sent if record.status is JobStatus.SENT else self._failed
 
     def _told(self, record: Record, error: OSError) -> str:
         """The reason, without the job's name where it is the same for every job."""
@@ -141,7 +141,7 @@ class Filing:
             return error.strerror or str(error)
         target = self._target(record)
         if error.errno in OUT_OF_REACH and not os.access(target, os.W_OK | os.X_OK):
-            return folder_gone(target, error)
+            return folder_gone(Path(target), error)
         return f"{record.claim.name}: {error.strerror}"
 
     def _aside(self, record: Record) -> str:
@@ -151,27 +151,28 @@ class Filing:
 def _write(path: str, octets: bytes, *, flushed: bool) -> None:
     descriptor = os.open(path, _WRITE, 0o666)  # less the umask, as any program's file
     try:
-        view = memoryview(octets)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        while octets:
+            octets = octets[os.write(descriptor, octets) :]
         if flushed:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _free_name(target: Path, record: Record, endings: Sequence[str]) -> str:
+def _free_name(target: str, record: Record, files: Mapping[str, str]) -> str:
     """The name for result and job in target: the old one, or NAME~QUEUEID on a clash.
 
-    endings are those of the files that still are to be moved.
+    files are the job's in queue/, by their endings; some may have been moved before a crash.
     """
     name, queue_id = record.claim.name, record.claim.queue_id
     distinct = f"{name}~{queue_id}"
     if is_there(f"{target}/{distinct}{RESULT_ENDING}"):
         return distinct  # chosen before a crash; whether the clash still is does not count
-    result = f"{name}{RESULT_ENDING}"
-    if is_there(f"{target}/{result}"):
-        return name if result_in(target / result).get("queue_id") == queue_id else distinct
+    result = f"{target}/{name}{RESULT_ENDING}"
+    if is_there(result):
+        return name if result_in(result).get("queue_id") == queue_id else distinct
     # A job's file without a result: another's, unless ours was moved there already.
-    clash = any(is_there(f"{target}/{name}{ending}") for ending in endings)
-    return distinct if clash else name
+    for ending, file in files.items():
+        if is_there(f"{target}/{name}{ending}") and is_there(file):
+            return distinct
+    return name

@@ -37,11 +37,13 @@ OUT_OF_REACH = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 # stem is "STEM~QUEUEID.envelope.yaml", 31 octets more.
 MAX_STEM_OCTETS = 200
 
+_JOB_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
 _PASSED_OVER = ("~", ".tmp", ".part", ".swp")
 _CLAIMED = re.compile(rf"({QUEUE_ID.pattern})\.(.+)(\.(?:yaml|yml|json|eml))", re.I | re.S)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JobFile:
     """A job file as it was read, and its status when that began."""
 
@@ -68,10 +70,12 @@ def split_name(name: str) -> tuple[str, str]:
     stem, dot, ending = name.rpartition(".")
     readable = stem
     if not (stem.isascii() and stem.isprintable()):
-        octets = os.fsencode(stem)
-        readable = octets.decode("utf-8", "replace")
+        readable = os.fsencode(stem).decode("utf-8", "replace")
         readable = "".join("_" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in readable)
-    cut = readable.encode()[:MAX_STEM_OCTETS].decode("utf-8", "ignore")
+    octets = readable.encode()
+    if len(octets) <= MAX_STEM_OCTETS:
+        return readable, dot + ending
+    cut = octets[:MAX_STEM_OCTETS].decode("utf-8", "ignore")
     if f"{cut}.{ending}".lower().endswith(COMPANION_ENDINGS):
         cut = cut[:-1]  # by the cut alone: no job is called so
     return cut, dot + ending
@@ -118,6 +122,7 @@ class SpoolFolder:
         self.queue = root / "queue"
         self.sent = root / "sent"
         self.failed = root / "failed"
+        self._claim_from, self._claim_to = str(self.pickup), str(self.queue)
         self._lock: int | None = None
 
     def prepare(self) -> None:
@@ -189,7 +194,7 @@ class SpoolFolder:
         """Move a job from pickup/ to queue/, under its id.  Raises OSError."""
         stem, ending = split_name(name)
         job_file = f"{queue_id}.{stem}{ending}"
-        os.rename(f"{self.pickup}/{name}", f"{self.queue}/{job_file}")
+        os.rename(f"{self._claim_from}/{name}", f"{self._claim_to}/{job_file}")
         return Claim(queue_id, stem, job_file, claimed_at(queue_id))
 
     @contextlib.contextmanager
@@ -248,8 +253,7 @@ def read_job_file(path: str | Path, max_octets: int) -> JobFile:
 
     Raises OSError; ELOOP (a link) and EINVAL stand for what is no plain file.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, _JOB_FILE)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

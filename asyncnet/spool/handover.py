@@ -34,6 +34,16 @@ class TooEarly(Exception):
         self.wait_s = wait_s
 
 
+@dataclass(slots=True)
+class Begun:
+    """A message that the store was given; answer is what it will say."""
+
+    claim: Claim
+    outgoing: Outgoing
+    content: Content
+    answer: asyncio.Future[Acceptance]
+
+
 @dataclass(frozen=True, slots=True)
 class HandOver:
     """What is needed for it.  clock gives seconds since the epoch."""
@@ -45,6 +55,27 @@ class HandOver:
     settle_s: float
     clock: Callable[[], float]
     on_step: Callable[[str], None]
+
+    def begin(self, claim: Claim, taken: Taken) -> Begun | None:
+        """Give the store a job that needs nothing else; None where it does: bring() it.
+
+        Call end() when the answer is there.  Raises JobRefused or StoreError: bring() it then, too.
+        """
+        job = taken.outcome
+        if not isinstance(job, Job) or taken.earlier is not None or _has_files(job):
+            return None
+        return self._begin(claim, *self._compose_job(claim, job, taken.status.st_uid))
+
+    def _begin(self, claim: Claim, outgoing: Outgoing, content: Content) -> Begun:
+        self.on_step("composed")
+        answer = self.store.accept(outgoing.message(claim), content, self.clock())
+        return Begun(claim, outgoing, content, asyncio.ensure_future(answer))
+
+    def end(self, begun: Begun) -> None:
+        """What begun was is in the store.  Raises what its answer is, where that is an error."""
+        acceptance = begun.answer.result()
+        self.on_step("accepted")
+        _log_accepted(begun.claim, begun.outgoing, begun.content, acceptance)
 
     async def bring(self, claim: Claim, taken: Taken) -> None:
         """Bring a claimed job into the store.
@@ -91,10 +122,8 @@ class HandOver:
         so what is missing or still changing has time until the job has settled.
         """
         try:
-            outgoing, content = await self._compose(claim, job, taken)
-            self.on_step("composed")
-            message = outgoing.message(claim)
-            acceptance = await self.store.accept(message, content, self.clock())
+            begun = self._begin(claim, *await self._compose(claim, job, taken))
+            await begun.answer
         except FilesMissing as missing:
             self._postpone(taken)
             return missing
@@ -103,8 +132,7 @@ class HandOver:
         except ContentError as changed:
             self._postpone(taken)
             return JobRefused((Problem("", str(changed)),))
-        self.on_step("accepted")
-        _log_accepted(claim, outgoing, content, acceptance)
+        self.end(begun)
         return None
 
     async def _all_mistakes(self, claim: Claim, mistaken: MistakenJob, taken: Taken) -> JobRefused:

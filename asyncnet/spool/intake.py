@@ -17,8 +17,9 @@ import errno
 import os
 import secrets
 import shutil
+import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 
 import structlog
@@ -28,7 +29,13 @@ from asyncnet.config.values import size_in_words
 from asyncnet.mailqueue.store import Claim, Store
 from asyncnet.spool.assemble import Rules
 from asyncnet.spool.bringing import Bringing
-from asyncnet.spool.companions import claim_companions, may_follow, repair, return_companions
+from asyncnet.spool.companions import (
+    Names,
+    claim_companions,
+    may_follow,
+    repair,
+    return_companions,
+)
 from asyncnet.spool.files import LOCAL_FAULTS, AllowedFolders, identity
 from asyncnet.spool.flush import GroupFlush
 from asyncnet.spool.folder import SpoolFolder
@@ -36,11 +43,13 @@ from asyncnet.spool.handover import HandOver
 from asyncnet.spool.left_behind import left_behind
 from asyncnet.spool.noticing import Noticing
 from asyncnet.spool.pickup import Pickup
-from asyncnet.spool.queue_id import RANDOM_BITS, QueueIds
+from asyncnet.spool.queue_id import QueueIds
 from asyncnet.spool.taking import Taken, take
 from asyncnet.spool.trouble import Trouble
 
 TURN_S = 0.0025  # of job files at a stretch; then the sockets get their turn
+GO_ON_S = 0.01  # between two flushes for what was claimed: in a burst one is for hundreds
+_NUMBERS = struct.Struct("256I")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -48,6 +57,12 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 def free_octets(folder: Path) -> int:
     """What the disk of a folder has left for us.  Raises OSError."""
     return shutil.disk_usage(folder).free
+
+
+def _random_numbers() -> Iterator[int]:
+    """Numbers of 32 random bits without end, many to a system call."""
+    while True:
+        yield from _NUMBERS.unpack(secrets.token_bytes(_NUMBERS.size))
 
 
 class Intake:
@@ -67,21 +82,21 @@ class Intake:
         accounts: Mapping[str, AccountSettings],
         *,
         clock: Callable[[], float] = time.time,
-        random_bits: Callable[[int], int] = secrets.randbits,
         on_step: Callable[[str], None] | None = None,
         events: bool = True,
         free_octets: Callable[[Path], int] = free_octets,
     ) -> None:
         self._folder = folder
+        self._pickup_path, self._queue_path = str(folder.pickup), str(folder.queue)
         self._store = store
         self._min_free_octets = spool.min_free
         self._free_octets = free_octets
         self._grace_s = spool.grace
         self._clock = clock
-        self._random_bits = random_bits
         self._on_step = on_step or (lambda step: None)
         self._events = events
         self._ids = QueueIds()
+        self._random = _random_numbers()
         self._pickup = Pickup(folder.pickup, spool.settle, spool.grace)
         self._flush = GroupFlush(lambda: folder.flush((folder.queue, folder.pickup)))
         self._stopping = asyncio.Event()
@@ -176,7 +191,7 @@ class Intake:
         for claim in await self._left_behind():
             if not self._stopping.is_set():
                 log.info("claimed before, taken again", queue_id=claim.queue_id, name=claim.name)
-                await self._bringing.acquire()
+                await self._bringing.room()
                 self._bringing.add(claim, None)
         self._bringing.go_on()
 
@@ -195,24 +210,35 @@ class Intake:
         while not self._stopping.is_set():
             await self._pickup.bell.wait()
             self._pickup.bell.clear()
+            go_on_s = 0.0
             while self._pickup.ready and not self._stopping.is_set():
                 if await self._room():
                     await self._turn(time.perf_counter() + TURN_S)
-                    self._bringing.go_on()
+                    if (now_s := time.perf_counter()) >= go_on_s:
+                        self._bringing.go_on()
+                        go_on_s = now_s + GO_ON_S
                     await asyncio.sleep(0)
+            self._bringing.go_on()
 
     async def _turn(self, until_s: float) -> None:
-        """Take jobs until a time of perf_counter()."""
+        """Take jobs until a time of perf_counter(), or until others have had a turn meanwhile.
+
+        Before that no job comes to the line, so that one look at failed/ tells of each what may
+        still follow it.
+        """
+        others_had_turn = asyncio.Event()
+        asyncio.get_running_loop().call_soon(others_had_turn.set)
+        failed = Names(self._folder.failed)
         while self._pickup.ready and not self._stopping.is_set():
             name = self._pickup.next()
             try:
-                await self._take(name)
+                await self._take(name, failed)
                 self._untaken.over()
             except OSError as error:
                 self._pickup.notice(name)
                 self._bringing.go_on()
                 await self._untaken.wait(error.strerror or str(error))
-            if time.perf_counter() >= until_s:
+            if others_had_turn.is_set() or time.perf_counter() >= until_s:
                 return
 
     async def _room(self) -> bool:
@@ -223,22 +249,22 @@ class Intake:
         root = self._folder.root
         try:
             free = self._free_octets(root)
+            if free >= self._min_free_octets:
+                self._no_room.over()
+                return True
+            needed = size_in_words(self._min_free_octets)
+            why = f"the disk of {root} has less than {needed} free ([spool] min_free): make room"
         except OSError as error:
-            await self._no_room.wait(f"{root}: {error.strerror}")
-            return False
-        if free >= self._min_free_octets:
-            self._no_room.over()
-            return True
-        needed = size_in_words(self._min_free_octets)
-        why = f"the disk of {root} has less than {needed} free ([spool] min_free): make room"
+            why = f"{root}: {error.strerror}"
+        self._bringing.go_on()
         await self._no_room.wait(why)
         return False
 
-    async def _take(self, name: str) -> None:
+    async def _take(self, name: str, failed: Container[str]) -> None:
         """Judge one file and claim it, if its time has come.  Raises OSError: local fault."""
-        follows = may_follow(self._folder, name)
+        follows = may_follow(self._folder, name, failed)
         try:
-            taken = await take(self._folder.pickup, name)
+            taken = await take(self._pickup_path, name)
         except FileNotFoundError:
             return  # its writer took it back, or it was claimed on the event before
         if taken is None:
@@ -249,10 +275,9 @@ class Intake:
         if follows and self._pickup.may_settle(name, taken.status, now):
             self._noticing.scan_soon()
             return
-        await self._bringing.acquire()
-        claim = None
+        await self._bringing.room()
         try:
-            queue_id = self._ids.next(now, self._random_bits(RANDOM_BITS))
+            queue_id = self._ids.next(now, next(self._random))
             if alone := taken.is_alone:
                 claim = self._folder.claim(name, queue_id)
             else:
@@ -267,9 +292,6 @@ class Intake:
             log.error("a job cannot be moved", name=name, reason=error.strerror)
             self._pickup.put_off(name, taken.status, now + self._grace_s)
             return
-        finally:
-            if claim is None:
-                self._bringing.release()
         self._on_step("claimed")
         self._pickup.forget(name)
         known = taken if alone and self._is_unchanged(claim, taken) else None
@@ -290,7 +312,7 @@ class Intake:
     def _is_unchanged(self, claim: Claim, taken: Taken) -> bool:
         """Whether what was claimed is what was read: its writer may have gone on."""
         try:
-            status = os.lstat(f"{self._folder.queue}/{claim.job_file}")
+            status = os.lstat(f"{self._queue_path}/{claim.job_file}")
         except OSError:
             return False
         return identity(status) == identity(taken.status)

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -89,6 +90,8 @@ def line(node: Node, field: str, found: Mistakes) -> str | None:
         note(found, field, node, f"is {kind(node)}; a text is expected")
         return None
     text = node.text
+    if text.isprintable():  # nearly all is, and then holds no control character
+        return text
     control = CONTROL.search(text)
     if control is None:
         return text
@@ -166,7 +169,7 @@ _true_or_false = choice("true", "false")
 def boolean(node: Node, field: str, found: Mistakes) -> bool | None:
     """true or false; in YAML also True and TRUE, which editors take for the same."""
     if isinstance(node, TextNode) and node.text in ("True", "TRUE", "False", "FALSE"):
-        node = node._replace(text=node.text.lower())
+        node = replace(node, text=node.text.lower())
     text = _true_or_false(node, field, found)
     return None if text is None else text == "true"
 

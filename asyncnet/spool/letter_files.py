@@ -4,7 +4,7 @@ Nothing is raised for a file: all that is wrong with all of them is told at once
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from asyncnet.mail.letter import Body, Calendar, Content, ContentError, Octets, Part
@@ -90,13 +90,16 @@ class LetterFiles:
         self._embedded[path] = Part(content, media_type, name, cid)
         return cid
 
-    def inline_parts(self) -> list[Part | None]:
+    def inline_parts(self) -> tuple[Part, ...]:
         """Those the job lists, then those that the HTML showed by src."""
-        listed = [self.part(entry) for entry in self._job.inline]
-        return [*listed, *(part for part in self._embedded.values() if part.media_type)]
+        embedded = [part for part in self._embedded.values() if part.media_type]
+        return (*self._parts(self._job.inline), *embedded)
 
-    def attachments(self) -> list[Part | None]:
-        return [self.part(entry) for entry in self._job.attachments]
+    def attachments(self) -> tuple[Part, ...]:
+        return self._parts(self._job.attachments)
+
+    def _parts(self, entries: Iterable[Attachment]) -> tuple[Part, ...]:
+        return tuple([part for entry in entries if (part := self.part(entry)) is not None])
 
     def part(self, entry: Attachment) -> Part | None:
         """An attachment or inline image; None when a problem was noted."""

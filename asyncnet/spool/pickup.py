@@ -9,6 +9,7 @@ and of this machine may differ.  One that does not parse yet waits until it is g
 import asyncio
 import math
 import os
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,8 @@ class Pickup:
         self._folder = folder
         self._settle_s = settle_s
         self._grace_s = grace_s
-        self._ready: dict[str, None] = {}
+        # A dict's first key is searched for behind all that left: in a burst, by the thousands.
+        self._ready: OrderedDict[str, None] = OrderedDict()
         self._seen: dict[str, _Seen] = {}
 
     @property
@@ -42,9 +44,7 @@ class Pickup:
         return bool(self._ready)
 
     def next(self) -> str:
-        name = next(iter(self._ready))
-        del self._ready[name]
-        return name
+        return self._ready.popitem(last=False)[0]
 
     def notice(self, name: str) -> None:
         """An event told of name, or it is to be tried again."""

@@ -154,6 +154,7 @@ class Reporter:
             _log_reported(it)
         if done:
             self._on_step("reported")
+        if done and self._earlier.some_told:
             await asyncio.to_thread(self._earlier.remove, done)
         if fault is not None:
             await self._trouble.wait(fault)

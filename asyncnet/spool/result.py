@@ -12,28 +12,57 @@ from asyncnet.spool.earlier import LETTER, Earlier, joined
 
 SCHEMA = 1
 
+# The fields and their order stand here and nowhere else; the README shows them.
+_RESULT = """\
+{
+  "schema": %s,
+  "name": %s,
+  "id": %s,
+  "queue_id": %s,
+  "status": %s,
+  "account": %s,
+  "server": %s,
+  "tls": %s,
+  "message_id": %s,
+  "size_octets": %s,
+  "attempts": %s,
+  "claimed_at": %s,
+  "finished_at": %s,
+  "recipients": %s,
+  "errors": %s,
+  "warnings": %s,
+  "meta": %s%s
+}
+"""
+_LETTER = f""",
+  "{LETTER}": %s"""
+_RECIPIENT = """\
+{
+      "address": %s,
+      "status": %s,
+      "code": %s,
+      "enhanced": %s,
+      "phase": %s,
+      "class": %s,
+      "text": %s,
+      "hint": %s,
+      "possible_duplicate": %s
+    }"""
+_ERROR = """\
+{
+      "field": %s,
+      "line": %s,
+      "column": %s,
+      "problem": %s,
+      "suggestion": %s
+    }"""
+_INNER = "\n  "  # the end of a line between the fields of a result
+
 
 def result_document(record: Record) -> dict[str, Any]:
-    """The result as a value; the README shows the fields, in this order."""
-    return {
-        "schema": SCHEMA,
-        "name": record.claim.name,
-        "id": record.job_id,
-        "queue_id": record.claim.queue_id,
-        "status": str(record.status),
-        "account": record.account,
-        "server": record.server,
-        "tls": _tls(record.tls),
-        "message_id": record.message_id,
-        "size_octets": record.size_octets,
-        "attempts": record.attempts,
-        "claimed_at": _moment(record.claim.claimed_at),
-        "finished_at": None if record.finished_at is None else _moment(record.finished_at),
-        "recipients": [_recipient(recipient) for recipient in record.recipients],
-        "errors": [_error(problem) for problem in record.errors],
-        "warnings": list(record.warnings),
-        "meta": dict(record.meta),
-    }
+    """The result as a value."""
+    document: dict[str, Any] = json.loads(_result_text(record))
+    return document
 
 
 def result_octets(
@@ -44,49 +73,74 @@ def result_octets(
     earlier is the attempt whose result lay beside the job.  letter is the digest of what was
     sent, for one that may be moved back.
     """
-    document = result_document(record)
-    if letter is not None:
-        document[LETTER] = letter
+    text = _result_text(record, letter)
     if earlier is not None:
-        document = joined(document, earlier)
-    text = indented(document)
+        text = indented(joined(json.loads(text), earlier)) + "\n"
     # The server's words may hold anything; a lone surrogate must not cost the whole result.
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
-def _recipient(recipient: RecipientRecord) -> dict[str, Any]:
+def _result_text(record: Record, letter: str | None = None) -> str:
+    claim, finished_at = record.claim, record.finished_at
+    return _RESULT % (
+        SCHEMA,
+        _quoted(claim.name),
+        indented(record.job_id),
+        _quoted(claim.queue_id),
+        _quoted(record.status),
+        indented(record.account),
+        indented(record.server),
+        "null" if record.tls is None else _mapping(record.tls),
+        indented(record.message_id),
+        indented(record.size_octets),
+        indented(record.attempts),
+        _moment(claim.claimed_at),
+        "null" if finished_at is None else _moment(finished_at),
+        _listed([_recipient(it) for it in record.recipients]),
+        _listed([_error(it) for it in record.errors]),
+        _listed([_quoted(it) for it in record.warnings]),
+        _mapping(record.meta),
+        "" if letter is None else _LETTER % _quoted(letter),
+    )
+
+
+def _recipient(recipient: RecipientRecord) -> str:
     verdict = recipient.verdict
-    return {
-        "address": recipient.address,
-        "status": str(verdict.status),
-        "code": verdict.code,
-        "enhanced": verdict.enhanced,
-        "phase": None if verdict.phase is None else str(verdict.phase),
-        "class": None if verdict.kind is None else str(verdict.kind),
-        "text": verdict.text,
-        "hint": verdict.hint,
-        "possible_duplicate": recipient.possible_duplicate,
-    }
+    return _RECIPIENT % (
+        _quoted(recipient.address),
+        _quoted(verdict.status),
+        indented(verdict.code),
+        indented(verdict.enhanced),
+        "null" if verdict.phase is None else _quoted(verdict.phase),
+        "null" if verdict.kind is None else _quoted(verdict.kind),
+        _quoted(verdict.text),
+        indented(verdict.hint),
+        "true" if recipient.possible_duplicate else "false",
+    )
 
 
-def _error(problem: Problem) -> dict[str, Any]:
-    return {
-        "field": problem.field,
-        "line": problem.line,
-        "column": problem.column,
-        "problem": problem.problem,
-        "suggestion": problem.suggestion,
-    }
+def _error(problem: Problem) -> str:
+    return _ERROR % (
+        _quoted(problem.field),
+        indented(problem.line),
+        indented(problem.column),
+        _quoted(problem.problem),
+        indented(problem.suggestion),
+    )
 
 
-def _tls(tls: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if tls is None else dict(tls)
+def _listed(items: list[str]) -> str:
+    return f"[\n    {_BETWEEN.join(items)}\n  ]" if items else "[]"
+
+
+def _mapping(value: Mapping[str, Any]) -> str:
+    return indented(dict(value), _INNER) if value else "{}"
 
 
 def _moment(seconds: float) -> str:
-    """Seconds since the epoch as "2026-11-22T10:30:00.125Z"."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    """Seconds since the epoch as "2026-11-22T10:30:00.125Z", quoted."""
+    moment = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return f'"{moment.removesuffix("+00:00")}Z"'
 
 
 def indented(value: object, end: str = "\n") -> str:
@@ -98,6 +152,8 @@ def indented(value: object, end: str = "\n") -> str:
         return _quoted(value)
     if value is None:
         return "null"
+    if type(value) is int:
+        return str(value)
     inner = end + "  "
     if isinstance(value, dict) and value:
         members = [f"{inner}{_quoted(key)}: {indented(it, inner)}" for key, it in value.items()]
@@ -107,5 +163,6 @@ def indented(value: object, end: str = "\n") -> str:
     return _encode(value)
 
 
+_BETWEEN = ",\n    "
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _quoted = encode_basestring  # as that encoder quotes text

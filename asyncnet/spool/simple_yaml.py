@@ -41,15 +41,15 @@ def read_simple(text: str) -> Document | None:
         elif quoted is not None:
             value = TextNode(quoted, line, column, "quoted")
         else:
-            value = TextNode(_unindented(block, indent), line, column, "quoted")
-            line += block.count("\n")
+            lines = block.split("\n")
+            value = TextNode(_unindented(lines, len(indent)), line, column, "quoted")
+            line += len(lines) - 1
         entries.append((name, value))
         line += 1
         position = match.end()
     return Document(MapNode(entries, 1, 1), []) if entries else None
 
 
-def _unindented(block: str, indent: str) -> str:
+def _unindented(lines: list[str], indent: int) -> str:
     """The text of a block, with one line end behind it (YAML 1.1 section 9.2.3, clipping)."""
-    text = block[len(indent) :].replace("\n" + indent, "\n")
-    return text.rstrip("\n") + "\n"
+    return "\n".join([line[indent:] for line in lines]).rstrip("\n") + "\n"

@@ -25,7 +25,7 @@ from asyncnet.spool.ready_orders import Orders, read_orders
 SMALL_JOB_OCTETS = 65_536  # a larger one is judged in a thread: 1 MiB may take a second
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taken:
     """A job file that was read: the job, or why it is none, and the file's status then.
 
@@ -54,37 +54,49 @@ class Taken:
         return isinstance(self.outcome, Job) and self.earlier is None
 
 
-async def take(folder: Path, name: str) -> Taken | None:
+async def take(folder: Path | str, name: str) -> Taken | None:
     """Read and judge a job file with what goes with it; None for a folder.
 
     Raises FileNotFoundError where there is none, and OSError for a fault of this machine;
     any other fault is the file's own and makes it refused.
     """
+    try:
+        return _take(folder, name)
+    except _LargeJob:
+        return await asyncio.to_thread(_take, folder, name, may_be_large=True)
+
+
+class _LargeJob(Exception):
+    """It may take long to be judged."""
+
+
+def _take(folder: Path | str, name: str, *, may_be_large: bool = False) -> Taken | None:
+    """As take().  Raises _LargeJob where it may not be large and is."""
     is_message = name.lower().endswith(".eml")
+    max_octets = MAX_DOCUMENT_OCTETS if may_be_large else SMALL_JOB_OCTETS
     try:
         # Of a message one octet tells enough here: whether there is any.
-        file = read_job_file(f"{folder}/{name}", 0 if is_message else MAX_DOCUMENT_OCTETS)
+        file = read_job_file(f"{folder}/{name}", 0 if is_message else max_octets)
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno in LOCAL_FAULTS:
             raise
-        return _unreadable(folder / name, error)
+        return _unreadable(f"{folder}/{name}", error)
     if file.status.st_nlink != 1:
         # Nothing of it is told: it may be anybody's file under a second name.
         return Taken(_refused("the file has more than one name (hard links)"), file.status)
+    if len(file.octets) > max_octets and not may_be_large:
+        raise _LargeJob
     try:
         earlier = _earlier(folder, name, file.status)
         if is_message:
             return Taken(_orders(folder, name, file), file.status, earlier)
-        if len(file.octets) <= SMALL_JOB_OCTETS:
-            job = read_job(file.octets, job_kind(name))
-        else:
-            job = await asyncio.to_thread(read_job, file.octets, job_kind(name))
+        job = read_job(file.octets, job_kind(name))
     except JobRefused as refused:
         return Taken(refused, file.status)
     return Taken(job, file.status, earlier)
 
 
-def _orders(folder: Path, name: str, message: JobFile) -> Orders:
+def _orders(folder: Path | str, name: str, message: JobFile) -> Orders:
     if not message.octets:
         problem = Problem("", "the file is empty", "a message begins with header fields")
         raise JobRefused((problem,), unfinished=True)
@@ -92,13 +104,13 @@ def _orders(folder: Path, name: str, message: JobFile) -> Orders:
     return Orders() if orders is None else read_orders(orders)
 
 
-def _earlier(folder: Path, name: str, status: os.stat_result) -> Earlier | None:
+def _earlier(folder: Path | str, name: str, status: os.stat_result) -> Earlier | None:
     octets = _beside(folder, name, RESULT_ENDING, MAX_RESULT_OCTETS, status)
     return None if octets is None else read_earlier(octets)
 
 
 def _beside(
-    folder: Path, name: str, ending: str, max_octets: int, job: os.stat_result
+    folder: Path | str, name: str, ending: str, max_octets: int, job: os.stat_result
 ) -> bytes | None:
     """The octets of the file that goes with a job; None where there is none.
 
@@ -120,7 +132,7 @@ def _beside(
     return file.octets
 
 
-def _unreadable(path: Path, error: OSError) -> Taken | None:
+def _unreadable(path: str, error: OSError) -> Taken | None:
     status = os.lstat(path)
     if stat.S_ISDIR(status.st_mode):
         return None

@@ -49,7 +49,7 @@ _GLUED_KEY = re.compile(r"\s*([A-Za-z_-]{1,20}):\S")
 def read_yaml(octets: bytes) -> Document:
     """The mapping that a YAML job is.  Raises JobRefused where there is none."""
     text = decode(octets)
-    forbidden = None if _is_plain(text) else _FORBIDDEN.search(text)
+    forbidden = None if _is_plain(octets) else _FORBIDDEN.search(text)
     if forbidden:
         code = ord(forbidden[0])
         refuse(
@@ -58,14 +58,17 @@ def read_yaml(octets: bytes) -> Document:
             *place(text, forbidden.start()),
             unfinished=True,
         )
+    simple = read_simple(text)
+    if simple is not None:
+        return simple
     if text.count("\n%TAG") + text.count("\r%TAG") > _MAX_TAG_DIRECTIVES:
         refuse("%TAG: tags are not used in jobs", "leave these lines out")
-    return read_simple(text) or read_with_libyaml(text)
+    return read_with_libyaml(text)
 
 
-def _is_plain(text: str) -> bool:
+def _is_plain(octets: bytes) -> bool:
     """Whether it is ASCII without anything forbidden."""
-    return text.isascii() and len(text.encode().translate(None, _FORBIDDEN_ASCII)) == len(text)
+    return octets.isascii() and len(octets.translate(None, _FORBIDDEN_ASCII)) == len(octets)
 
 
 def read_with_libyaml(text: str) -> Document:

@@ -21,11 +21,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import apsw
 import structlog
 
 from asyncnet.cli.serve import loop_factory
@@ -38,7 +36,7 @@ from asyncnet.delivery.wire import Wire
 from asyncnet.mail.envelope import Envelope
 from asyncnet.mailqueue import steps
 from asyncnet.mailqueue.sqlite import SqliteStore
-from asyncnet.mailqueue.writer import Operation, Writer
+from asyncnet.mailqueue.writer import Operation, Step, Writer
 from asyncnet.supervisor import Daemon
 from tests.bench import sink
 from tests.bench.daemon import JOB, TEXT, Arrivals, arrivals_at_sink, burst_config
@@ -90,11 +88,12 @@ class TimedWriter(Writer):
         super().__init__(path)
         self._watched: dict[asyncio.Future[Any], tuple[dict[str, float], str]] = {}
 
-    def submit(self, run: Callable[[apsw.Cursor], Any], **named: Any) -> asyncio.Future[Any]:
-        future = super().submit(run, **named)
-        if isinstance(run, partial) and run.func in (steps.mark_dot, steps.settle):
-            times = MOMENTS.marked if run.func is steps.mark_dot else MOMENTS.committed
-            self._watched[future] = times, run.keywords["lease"].queue_id
+    def join(self, step: Step[Any, Any], given: Any, **named: Any) -> asyncio.Future[Any]:
+        future = super().join(step, given, **named)
+        if step is steps.mark_dots:
+            self._watched[future] = MOMENTS.marked, given.queue_id
+        elif step is steps.settle:
+            self._watched[future] = MOMENTS.committed, given.lease.queue_id
         return future
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:

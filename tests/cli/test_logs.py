@@ -3,12 +3,15 @@
 import asyncio
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asyncnet.cli import logs
 from asyncnet.config.sections import LogSettings
@@ -38,6 +41,24 @@ def test_a_line_tells_event_values_level_and_time(written: io.StringIO) -> None:
     assert line == {"event": "job", "level": "info", **values}
 
 
+def test_a_line_has_its_values_before_its_event_level_and_time(written: io.StringIO) -> None:
+    log = structlog.get_logger().bind(account="work")
+    log.info("job", name="a", number=7)
+    shape = (
+        r'\{"account": "work", "name": "a", "number": 7, "event": "job", "level": "info", '
+        r'"timestamp": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"\}\n'
+    )
+    assert re.fullmatch(shape, written.getvalue())
+
+
+@given(name=st.text(), event=st.text())
+def test_no_text_ends_a_line_or_a_value(name: str, event: str) -> None:
+    line = logs.json_line("info", {"name": name, "event": event})
+    assert not re.search(r"[\x00-\x1f]", line)
+    read = json.loads(line)
+    assert (read["name"], read["event"]) == (name, event)
+
+
 def test_what_json_has_no_word_for_is_told_all_the_same(written: io.StringIO) -> None:
     structlog.get_logger().info("job", names={"a"}, places=[1, 2])
     [line] = lines(written)
@@ -51,6 +72,7 @@ def test_an_exception_comes_with_its_traceback_and_without_locals(written: io.St
     except ValueError:
         structlog.get_logger().exception("it failed")
     [line] = lines(written)
+    assert list(line) == ["event", "exception", "level", "timestamp"]
     assert line["level"] == "error"
     assert "ValueError: 12" in str(line["exception"])
     assert secret not in str(line["exception"])

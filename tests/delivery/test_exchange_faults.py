@@ -601,6 +601,29 @@ async def test_the_recipients_have_one_deadline_together() -> None:
     assert not server.heard.contents
 
 
+@pytest.mark.parametrize("offer", [(), ("CHUNKING",)], ids=["DATA", "BDAT"])
+async def test_a_reply_that_begins_in_time_has_no_other_deadline(offer: tuple[str, ...]) -> None:
+    """Else who says a part of it just in time is waited for twice as long."""
+    answers = {"MAIL": Silence(), "RCPT": Silence(), "DATA": Silence(), "BDAT": Silence()}
+    async with ScriptedServer(answers, capabilities=(*CAPABILITIES, *offer)) as server:
+        async with talk_with(server) as exchange:
+            wire = exchange._dialogue.wire
+            sending = asyncio.create_task(exchange.transact(ENVELOPE, LETTER, nothing))
+            async with asyncio.timeout(5):
+                while "MAIL" not in server.heard.verbs():  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            deadline = wire._deadline
+            assert deadline is not None
+            for octet in b"25":
+                wire.data_received(bytes([octet]))
+                for _ in range(5):  # turns of the loop: it is read
+                    await asyncio.sleep(0)
+                assert not wire.pending
+                assert wire._deadline == deadline
+            await exchange.close()
+            await sending
+
+
 async def test_the_last_words_before_an_end_within_the_content_are_heard() -> None:
     """The refusal and the reset are both here before we look again."""
     async with ScriptedServer() as server, talk_with(server) as exchange:

@@ -25,7 +25,7 @@ MEETINGS = [
     ("loop", "openat", "pickup/job-N.yaml", "EMFILE", "told"),
     ("loop", "openat", "queue/ID.msg", "EMFILE", "told"),
     ("loop", "openat", "queue/ID.msg", "EIO", "unmoved"),
-    ("worker", "newfstatat", "queue/ID.job-N.yaml", "EIO", "told"),
+    ("worker", "newfstatat", "sent/job-N.yaml", "EIO", "told"),
     ("worker", "openat", "sent/.ID.result.json.tmp", "EMFILE", "told"),
 ]
 

@@ -21,6 +21,7 @@ from asyncnet.mailqueue.store import (
     Settlement,
     Store,
     StoreError,
+    Word,
 )
 from tests.mailqueue.engines import Engine
 from tests.mailqueue.messages import (
@@ -83,7 +84,7 @@ async def test_a_message_comes_back_as_it_was_given(store: Store) -> None:
     assert await store.accept(given, SMALL, NOW) is Acceptance.QUEUED
     lease = await leased(store, "Q1")
     assert lease.route == given.route
-    assert lease.envelope == given.envelope
+    assert lease.envelope == replace(given.envelope, envid=lease.queue_id)
     assert (lease.positions, lease.attempts, lease.priority) == ((0, 1), 0, 0)
     assert (lease.message_id, lease.size_octets) == (given.message_id, SMALL.octets)
     assert (lease.claimed_at, lease.expires_at, lease.on_doubt) == (NOW, NOW + 60, "fail")
@@ -477,6 +478,54 @@ async def test_an_old_lease_is_lost_and_its_holder_changes_nothing(store: Store)
     assert [record.status for record in await store.unreported(10)] == [JobStatus.SENT]
 
 
+async def test_a_lost_lease_among_many_is_lost_alone(store: Store) -> None:
+    for n in range(3):
+        await store.accept(message(f"Q{n}"), SMALL, NOW)
+    first, second, third = await store.lease(NOW, 10)
+    lost = replace(second, fence=second.fence + 1)
+    marked = await asyncio.gather(
+        *(store.mark_dot(lease) for lease in (first, lost, third)), return_exceptions=True
+    )
+    assert [type(it) for it in marked] == [type(None), LeaseLost, type(None)]
+    ended = await asyncio.gather(
+        store.settle(first, settled(ACCEPTED), NOW),
+        store.settle(lost, settled(ACCEPTED), NOW),
+        store.settle(third, settled(REJECTED), NOW),
+        store.settle(first, settled(REJECTED), NOW),
+        return_exceptions=True,
+    )
+    assert [type(it) for it in ended] == [type(None), LeaseLost, type(None), LeaseLost]
+    done = {record.claim.queue_id: record.status for record in await store.unreported(10)}
+    assert done == {"Q0": JobStatus.SENT, "Q2": JobStatus.FAILED}
+    await store.settle(second, settled(ACCEPTED), NOW)
+
+
+async def test_many_that_end_at_once_end_each_in_its_own_way(store: Store) -> None:
+    for n in range(5):
+        await store.accept(message(f"Q{n}", "a@example.org", "b@example.org"), SMALL, NOW)
+    leases = await store.lease(NOW, 10)
+    await store.instruct(Word.CANCEL, ["Q3"], NOW)
+    endings = [
+        settled(ACCEPTED, REJECTED),
+        settled(ACCEPTED, DEFERRED, due_at=NOW + 60.0),
+        Settlement({}, NOW + 60.0, counted=False),
+        settled(DEFERRED),
+        settled(ACCEPTED, DEFERRED, hold=True),
+    ]
+    await asyncio.gather(
+        *(store.settle(lease, it, NOW) for lease, it in zip(leases, endings, strict=True))
+    )
+    found = {n: (await store.find(f"Q{n}"))[0] for n in range(5)}
+    assert {n: record.status for n, record in found.items()} == {
+        0: JobStatus.PARTIAL,
+        1: JobStatus.DEFERRED,
+        2: JobStatus.QUEUED,
+        3: JobStatus.CANCELED,
+        4: JobStatus.HELD,
+    }
+    assert [found[n].attempts for n in range(5)] == [1, 1, 0, 1, 1]
+
+
 # In doubt
 
 
@@ -723,7 +772,7 @@ async def test_finished_is_set_when_something_may_be_unreported(store: Store) ->
 async def test_close_finishes_what_was_handed_over(engine: Engine) -> None:
     store = await engine.open()
     pending = [
-        asyncio.create_task(store.accept(message(f"Q{n}"), (SMALL, LARGE)[n % 2], NOW))
+        asyncio.ensure_future(store.accept(message(f"Q{n}"), (SMALL, LARGE)[n % 2], NOW))
         for n in range(20)
     ]
     await asyncio.sleep(0)  # each has handed its step over
@@ -748,7 +797,7 @@ async def test_close_may_be_called_twice_and_nothing_works_after_it(engine: Engi
 async def test_callers_that_go_away_break_nothing(engine: Engine) -> None:
     store = await engine.open()
     tasks = [
-        asyncio.create_task(store.accept(message(f"Q{n}"), (SMALL, LARGE)[n % 2], NOW))
+        asyncio.ensure_future(store.accept(message(f"Q{n}"), (SMALL, LARGE)[n % 2], NOW))
         for n in range(20)
     ]
     await asyncio.sleep(0)

@@ -19,12 +19,14 @@ from hypothesis.stateful import (
 )
 
 from asyncnet.mail.envelope import Envelope, Route
+from asyncnet.mail.letter import Content
 from asyncnet.mail.verdict import JobStatus, RecipientStatus, Verdict, job_status
 from asyncnet.mailqueue.store import (
     Acceptance,
     AccountState,
     Effect,
     Lease,
+    NewMessage,
     OnDoubt,
     Settlement,
     Word,
@@ -183,12 +185,15 @@ class QueueLife(RuleBasedStateMachine):
         content = LARGE if large else SMALL
         turn = self.turn_of(account, priority, sender) if wait == 0 else 0
         for expected in (Acceptance.QUEUED, Acceptance.KNOWN):
-            assert self.runner.run(self.store.accept(given, content, self.now)) is expected
+            assert self.runner.run(self._accept(given, content)) is expected
         pending = [RecipientStatus.PENDING] * recipients
         job = Job(account, priority, due_at, expires_at, on_doubt, pending, turn=turn)
         self.jobs[queue_id] = job
         if turn and not large:  # of which the store asks first whether the id is known
             self.turn_of(account, priority, sender)  # the repeated step took one, too
+
+    async def _accept(self, given: NewMessage, content: Content) -> Acceptance:
+        return await self.store.accept(given, content, self.now)
 
     def turn_of(self, account: str, priority: int, sender: str) -> int:
         line = [
@@ -240,12 +245,15 @@ class QueueLife(RuleBasedStateMachine):
     def leased(self) -> list[str]:
         return [queue_id for queue_id, job in self.jobs.items() if job.lease is not None]
 
+    async def _marked(self, lease: Lease) -> None:
+        await self.store.mark_dot(lease)
+
     @precondition(lambda self: self.leased())
     @rule(choice=st.data())
     def mark_dot(self, choice: st.DataObject) -> None:
         job = self.jobs[choice.draw(st.sampled_from(self.leased()))]
         assert job.lease is not None
-        self.runner.run(self.store.mark_dot(job.lease))
+        self.runner.run(self._marked(job.lease))
         job.dot = True
 
     @precondition(lambda self: self.leased())

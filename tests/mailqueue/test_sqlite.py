@@ -77,10 +77,14 @@ async def test_one_callers_error_does_not_touch_the_others_of_its_batch(
     lease = await leased(store, "Q0")
     await store.settle(lease, settled(ACCEPTED), NOW)
     commits = store.commits
-    outcomes = await asyncio.gather(
-        store.accept(message("Q1"), SMALL, NOW),
+
+    async def accepted(queue_id: str) -> Acceptance:
+        return await store.accept(message(queue_id), SMALL, NOW)
+
+    outcomes = await asyncio.gather(  # all three in the same turn of the loop
+        accepted("Q1"),
         store.settle(lease, settled(ACCEPTED), NOW),
-        store.accept(message("Q2"), SMALL, NOW),
+        accepted("Q2"),
         return_exceptions=True,
     )
     assert [type(it) for it in outcomes] == [Acceptance, LeaseLost, Acceptance]

@@ -1,7 +1,7 @@
 """The order in which the writer does what waits, and how much of it goes into a commit."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from threading import Event, Thread
 
@@ -10,6 +10,7 @@ import pytest
 
 from asyncnet.mailqueue import writer as room
 from asyncnet.mailqueue.contentfile import SharedFlush
+from asyncnet.mailqueue.store import StoreError
 from asyncnet.mailqueue.writer import Urgency, Writer
 
 
@@ -79,6 +80,50 @@ async def test_any_number_of_new_jobs_keeps_a_verdict_waiting_for_few_of_them(
     commits = [commits for _, commits in busy.done]
     assert [commits.count(number) for number in sorted(set(commits))] == [5, 5, 2]
     assert [name for name, _ in busy.done] == [f"job {n}" for n in range(12)]
+
+
+async def test_operations_of_one_step_that_stand_together_are_one_call_of_it(
+    writer: Writer,
+) -> None:
+    calls: list[list[int]] = []
+
+    def doubled(cursor: apsw.Cursor, numbers: Sequence[int]) -> list[int]:
+        calls.append(list(numbers))
+        return [2 * number for number in numbers]
+
+    answers = [writer.join(doubled, number) for number in range(3)]
+    alone = writer.submit(lambda cursor: calls.append([]))
+    answers.append(writer.join(doubled, 3))
+    urgent = writer.join(doubled, 4, urgency=Urgency.MARK)
+    assert await asyncio.gather(*answers, urgent) == [0, 2, 4, 6, 8]
+    await alone
+    assert calls == [[4, 0, 1, 2], [], [3]]
+
+
+async def test_an_operation_that_fails_takes_no_other_of_its_step_along(writer: Writer) -> None:
+    def made(cursor: apsw.Cursor, names: Sequence[str]) -> list[str]:
+        for name in names:
+            cursor.execute(f"CREATE TABLE {name} (x)")
+        return list(names)
+
+    answers = await asyncio.gather(
+        *(writer.join(made, name) for name in ("one", "two", "one", "three")),
+        return_exceptions=True,
+    )
+    assert [it if isinstance(it, str) else type(it) for it in answers] == [
+        "one",
+        "two",
+        StoreError,
+        "three",
+    ]
+    assert writer.commits == 1
+
+
+async def test_what_comes_after_the_end_fails_by_its_future(writer: Writer) -> None:
+    await writer.stop()
+    too_late = writer.submit(lambda cursor: None)
+    with pytest.raises(StoreError, match="closed"):
+        await too_late
 
 
 async def test_what_waits_at_the_end_is_done(tmp_path: Path) -> None:

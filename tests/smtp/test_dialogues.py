@@ -566,9 +566,9 @@ def hand_over(text: str, *recipients: str) -> list[RecipientReply | None]:
     for group in [talk.envelope()] if together else talk.one_by_one():
         if talk.hopeless:
             break
-        session.owe(group.kinds)
-        script.we_say(group.octets)
-        for _ in group.kinds:
+        session.owe(group[0])
+        script.we_say(group[1])
+        for _ in group[0]:
             due = session.due
             assert due is not None
             reply = script.they_say()
@@ -695,8 +695,8 @@ def _hear(script: Script, talk: Transaction, kinds: tuple[type[Command], ...]) -
 
 
 def _said(session: Session, group: Group) -> bytes:
-    session.owe(group.kinds)
-    return group.octets
+    session.owe(group[0])
+    return group[1]
 
 
 def _by_data(script: Script, talks: list[Transaction]) -> None:
@@ -704,7 +704,7 @@ def _by_data(script: Script, talks: list[Transaction]) -> None:
     group = talks[0].envelope()
     script.we_say(_said(session, group))
     for talk, following in zip(talks, [*talks[1:], None], strict=True):
-        _hear(script, talk, talk.envelope().kinds)
+        _hear(script, talk, talk.envelope()[0])
         written = b"<content>\r\n" + session.send([Dot()])
         if following is not None:
             group = following.envelope()
@@ -721,7 +721,7 @@ def _by_chunks(script: Script, talks: list[Transaction], window: bool) -> None:
     for number, (talk, group) in enumerate(zip(talks, groups, strict=True)):
         if number and not window:
             script.we_say(_said(session, group) + b"<content>\r\n")
-        _hear(script, talk, group.kinds)
+        _hear(script, talk, group[0])
 
 
 DIALOGUES = {

@@ -20,7 +20,7 @@ from asyncnet.smtp.command import (
     StartTls,
 )
 from asyncnet.smtp.errors import BrokenPeer, IllegalCommand
-from asyncnet.smtp.reply import MAX_LINES, ReplyReader, single_lines
+from asyncnet.smtp.reply import MAX_LINES, ReplyReader, SingleLines
 from asyncnet.smtp.session import Session, State
 
 CODES = st.sampled_from(
@@ -83,7 +83,7 @@ def test_taking_many_replies_at_once_changes_nothing(
 ) -> None:
     """last_if_all() beside next_reply(): the same replies, of which it gives the last."""
     *expected, end = read([octets])
-    pattern = single_lines(codes)
+    pattern = SingleLines(codes)
     reader, taken = ReplyReader("gb18030"), 0
     stopped_by: type[BrokenPeer] | None = None
     try:
@@ -130,7 +130,7 @@ def talk(group: tuple[Command, ...], pieces: Sequence[bytes], *, quick: bool) ->
         for piece in pieces:
             session.receive_data(piece)
             if quick and len(found) == 0 and session.due is type(group[0]):
-                last = session.last_if_hoped(tuple(map(type, group)))
+                last = session.last_if_hoped()
                 if last is not None:  # the others are taken, and not told
                     found += [None] * (len(group) - 1) + [(type(group[-1]), last)]
             while session.due is not None and (answer := session.next_answer()) is not None:

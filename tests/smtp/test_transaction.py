@@ -70,7 +70,7 @@ def test_mail_says_what_the_server_knows_and_the_message_needs(
 ) -> None:
     envelope = replace(ENVELOPE, body_8bit=eight_bit)
     assert mail_parameters(envelope, 7, capabilities) == parameters
-    said = Transaction(envelope, 7, capabilities).envelope().octets.decode().split("\r\n")
+    said = Transaction(envelope, 7, capabilities).envelope()[1].decode().split("\r\n")
     assert said[0] == f"MAIL FROM:<a@example.org> {parameters}".rstrip()
 
 
@@ -86,7 +86,7 @@ def transaction(*recipients: str, limit: int | None = None) -> Transaction:
 
 
 def play(talk: Transaction, *codes: int) -> list[RecipientReply | None]:
-    for kind, code in zip(talk.envelope().kinds, codes, strict=False):
+    for kind, code in zip(talk.envelope()[0], codes, strict=False):
         talk.receive(Answer(kind, Reply(code, (str(code),))))
     return talk.replies
 
@@ -122,7 +122,7 @@ def test_what_replies_mean_for_each_recipient(
 
 def test_recipients_beyond_the_limit_are_kept_for_another_transaction() -> None:
     talk = transaction("b@example.org", "c@example.org", "d@example.org", limit=2)
-    assert talk.envelope().kinds.count(Rcpt) == 2
+    assert talk.envelope()[0].count(Rcpt) == 2
     outcomes = play(talk, 250, 550, 250, 354)
     assert outcomes[:2] == [out(Phase.RCPT, 550), None]
     assert outcomes[2] is not None
@@ -134,7 +134,7 @@ def test_recipients_beyond_the_limit_are_kept_for_another_transaction() -> None:
 def test_a_recipient_that_breaks_its_line_spoils_nothing_for_the_others() -> None:
     talk = transaction("b@example.org\r\nRSET", "c@example.org")
     said = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<c@example.org>\r\nDATA\r\n"
-    assert talk.envelope().octets == said
+    assert talk.envelope()[1] == said
     first, second = play(talk, 250, 250, 354)
     assert first is not None
     assert (first.phase, first.reply) == (Phase.RCPT, None)

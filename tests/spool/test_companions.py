@@ -9,8 +9,9 @@ import pytest
 
 from asyncnet.config.sections import QueueSettings
 from asyncnet.mailqueue.sqlite import SqliteStore
-from asyncnet.spool import taking
+from asyncnet.spool import companions, taking
 from asyncnet.spool.companions import (
+    Names,
     claim_companions,
     companions_alone,
     may_follow,
@@ -236,12 +237,19 @@ async def test_a_lack_of_descriptors_is_no_fault_of_a_job_or_what_goes_with_it(
     ],
 )
 def test_a_job_waits_for_what_belongs_to_it(
-    folder: SpoolFolder, pickup: list[str], failed: list[str], name: str, expected: bool
+    folder: SpoolFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    pickup: list[str],
+    failed: list[str],
+    name: str,
+    expected: bool,
 ) -> None:
     for place, names in ((folder.pickup, pickup), (folder.failed, failed)):
         for it in names:
             (place / it).write_text("x")
-    assert may_follow(folder, name) is expected
+    assert may_follow(folder, name, Names(folder.failed)) is expected
+    monkeypatch.setattr(companions, "MAX_LISTED", 0)  # each is looked at
+    assert may_follow(folder, name, Names(folder.failed)) is expected
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ class Reading:
         self.brought = 0
         self.refused: list[JobRefused] = []
 
+    def begin(self, claim: Claim, taken: Taken) -> None:
+        """Each is brought apart."""
+
     async def bring(self, claim: Claim, taken: Taken) -> None:
         if self.failures:
             self.failures -= 1
@@ -51,7 +54,7 @@ async def bring(reading: Reading, folder: Path) -> Trouble:
         stopping=stopping,
         on_fault=lambda fault: pytest.fail(str(fault)),
     )
-    await bringing.acquire()
+    await bringing.room()
     bringing.add(CLAIM, cast(Any, SimpleNamespace()))
     bringing.go_on()
     await bringing.finish()
@@ -112,7 +115,7 @@ async def test_on_a_full_disk_one_tries_for_all_and_it_is_told_once(
     )
     with capture_logs() as logs:
         for number in range(jobs):
-            await bringing.acquire()
+            await bringing.room()
             claim = Claim(f"01JDX0V6S3N2K7{number:02}", "job", "job.yaml", 0.0)
             bringing.add(claim, cast(Any, SimpleNamespace()))
         bringing.go_on()

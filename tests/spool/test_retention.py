@@ -4,7 +4,9 @@ import asyncio
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from structlog.testing import capture_logs
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.spool import retention
 from asyncnet.spool.folder import SpoolFolder
-from asyncnet.spool.retention import OldJobs, Retention
+from asyncnet.spool.retention import OldJobs, Retention, waiting_names
 from tests.spool.dropping import drop, running, spool_settings
 from tests.spool.finishing import ACCEPTED, REJECTED, finish, report
 
@@ -38,8 +40,13 @@ def put_pair(folder: Path, name: str = "job", *, age_s: float = 2 * DAY_S) -> No
     put(folder, f"{name}.result.json", result(name), age_s=age_s)
 
 
+def nothing(wanted: frozenset[str]) -> set[str]:
+    """No job waits."""
+    return set()
+
+
 def clear(folder: Path, keep_s: float = DAY_S) -> OldJobs:
-    old = OldJobs(folder, NOW - keep_s)
+    old = OldJobs(folder, NOW - keep_s, nothing)
     while old.step():
         pass
     return old
@@ -85,8 +92,11 @@ def test_every_kind_of_job_goes_whole(tmp_path: Path, files: dict[str, str]) -> 
     "files",
     [
         {"job.yaml": "x"},
-        {"job.result.json": result()},
-        {"job.txt": "x", "job.result.json": result()},
+        {"job.result.json": result("other")},
+        {"job.result.json": result(schema=99)},
+        {"job~x.result.json": result()},
+        {f"{ID}.result.json": result()},
+        {"job.envelope.yaml": "x", "job.result.json": result()},
         {"job.yaml": "x", "job.json": "{}", "job.result.json": result()},
         {"job.yaml": "x", "job.result.json": "{}"},
         {"job.yaml": "x", "job.result.json": "no JSON"},
@@ -98,7 +108,7 @@ def test_every_kind_of_job_goes_whole(tmp_path: Path, files: dict[str, str]) -> 
         {"job~x.yaml": "x", "job~x.result.json": result()},
         {".job.yaml": "x", ".job.result.json": result(".job")},
         {"job.yaml": "x", "job.result.json.tmp": result()},
-        {f"{ID}.earlier.json": result()},
+        {"job.earlier.json": result()},
     ],
 )
 def test_what_is_not_ours_stays(tmp_path: Path, files: dict[str, str]) -> None:
@@ -106,6 +116,107 @@ def test_what_is_not_ours_stays(tmp_path: Path, files: dict[str, str]) -> None:
         put(tmp_path, name, text)
     assert clear(tmp_path).removed == 0
     assert left(tmp_path) == sorted(files)
+
+
+# Without a job.  No test can set the time at which a file came to a folder, so these look from
+# later on.
+
+LATER = 2 * DAY_S
+put_old = partial(put, age_s=NOW)
+
+
+def clear_later(spool: SpoolFolder, after_s: float = LATER) -> OldJobs:
+    """As one who clears failed/ of what lies there for a day, some time from now."""
+    before = time.time() + after_s - DAY_S
+    old = OldJobs(spool.failed, before, partial(waiting_names, spool))
+    assert not old.step()
+    return old
+
+
+ALONE = [
+    pytest.param("job.result.json", "job", id="result"),
+    pytest.param(f"job~{ID}.result.json", "job", id="result of a second job of that name"),
+    pytest.param("job~2.result.json", "job", id="result put back to failed/"),
+    pytest.param("作业.result.json", "作业", id="result of any name"),
+    pytest.param(f"{ID}.earlier.json", "any", id="result of another attempt, kept apart"),
+]
+
+
+@pytest.mark.parametrize(("file", "name"), ALONE)
+def test_a_result_without_a_job_goes_as_well(folder: SpoolFolder, file: str, name: str) -> None:
+    put_old(folder.failed, file, result(name))
+    old = clear_later(folder)
+    assert (old.removed, old.fault, left(folder.failed)) == (1, None, [])
+
+
+@pytest.mark.parametrize(("file", "name"), ALONE)
+def test_what_came_lately_stays_however_old_it_is(
+    folder: SpoolFolder, file: str, name: str
+) -> None:
+    put_old(folder.failed, file, result(name))
+    assert clear_later(folder, after_s=DAY_S / 2).removed == 0
+    assert left(folder.failed) == [file]
+
+
+@pytest.mark.parametrize(
+    ("place", "waits"),
+    [
+        ("pickup", "job.yaml"),
+        ("pickup", "job.json"),
+        ("queue", f"{ID}.job.yaml"),
+        ("queue", "01JDX0V6S3N2K7AC.job.eml"),
+        ("queue", f"{ID}.other.yaml"),
+    ],
+)
+def test_a_result_stays_while_a_job_that_may_need_it_waits(
+    folder: SpoolFolder, place: str, waits: str
+) -> None:
+    put_old(folder.failed, "job.result.json", result())
+    put_old(folder.failed, "else.result.json", result("else", "01JDX0V6S3N2K7AZ"))
+    put_old(getattr(folder, place), waits)
+    assert clear_later(folder).removed == 1
+    assert left(folder.failed) == ["job.result.json"]
+    (getattr(folder, place) / waits).unlink()
+    assert clear_later(folder).removed == 1
+
+
+def test_a_result_that_is_kept_apart_stays_while_its_job_waits(folder: SpoolFolder) -> None:
+    put_old(folder.failed, f"{ID}.earlier.json")
+    put_old(folder.queue, f"{ID}.job.yaml")
+    assert clear_later(folder).removed == 0
+    (folder.queue / f"{ID}.job.yaml").unlink()
+    assert clear_later(folder).removed == 1
+
+
+def test_a_job_that_comes_back_to_its_result_is_seen(folder: SpoolFolder) -> None:
+    put_old(folder.failed, "job.result.json", result())
+
+    def comes_meanwhile(wanted: frozenset[str]) -> set[str]:
+        put_old(folder.failed, "job.yaml")
+        return set()
+
+    old = OldJobs(folder.failed, time.time() + DAY_S, comes_meanwhile)
+    old.step()
+    assert left(folder.failed) == ["job.result.json", "job.yaml"]
+
+
+def test_where_waiting_jobs_cannot_be_seen_their_results_stay(folder: SpoolFolder) -> None:
+    put_old(folder.failed, "alone.result.json", result("alone"))
+    put_pair(folder.failed, age_s=NOW)
+    folder.queue.rename(folder.root / "away")
+    old = clear_later(folder)
+    assert (old.removed, left(folder.failed)) == (1, ["alone.result.json"])
+    assert old.fault == f"{folder.queue}: No such file or directory"
+
+
+@pytest.mark.parametrize("name", ["job.result.json", f"{ID}.earlier.json"])
+def test_links_and_folders_without_a_job_stay(folder: SpoolFolder, name: str) -> None:
+    real = put_old(folder.root, "real", result())
+    (folder.failed / name).symlink_to(real)
+    assert clear_later(folder).removed == 0
+    (folder.failed / name).unlink()
+    (folder.failed / name).mkdir()
+    assert clear_later(folder).removed == 0
 
 
 @pytest.mark.parametrize("linked", ["job.yaml", "job.result.json"])
@@ -176,7 +287,7 @@ def test_many_go_in_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(retention, "STEP_FILES", 10)
     for number in range(50):
         put_pair(tmp_path, f"job-{number}")
-    old = OldJobs(tmp_path, NOW - DAY_S)
+    old = OldJobs(tmp_path, NOW - DAY_S, nothing)
     removed = [0]
     while old.step():
         removed.append(old.removed)

@@ -182,11 +182,13 @@ class MemoryStore:
     def _lease(self, job: Job) -> Lease:
         job.leased, job.dot, job.fence = True, False, job.fence + 1
         envelope, positions = job.message.envelope, job.open_positions
+        queue_id = job.message.claim.queue_id
+        recipients = tuple(envelope.recipients[p] for p in positions)
         return Lease(
-            queue_id=job.message.claim.queue_id,
+            queue_id=queue_id,
             fence=job.fence,
             route=job.message.route,
-            envelope=replace(envelope, recipients=tuple(envelope.recipients[p] for p in positions)),
+            envelope=replace(envelope, recipients=recipients, envid=queue_id),
             positions=positions,
             attempts=job.attempts,
             message_id=job.message.message_id,
