@@ -1,8 +1,9 @@
 """Logs: one line per event, for people on a terminal, JSON elsewhere; always on stderr.
 
 A busy daemon writes thousands of lines a second, so lines cost little here: they are composed by
-one function, and those of one turn of the event loop leave in one write.  From a warning on, and
-outside of a loop, a line leaves at once; a process that is killed loses its last turn's lines.
+one function, and those of one turn of the event loop leave in one write, by a thread: a log whose
+reader is slow holds up no mail.  From a warning on, and outside of a loop, a line leaves at once; a
+process that is killed loses its last turn's lines.
 """
 
 import asyncio
@@ -23,28 +24,35 @@ import structlog
 
 from asyncnet.config.sections import LogSettings
 
+MOST_WAITING = 10_000  # lines: some 2 MB
+
 
 class Lines:
     """What structlog hands finished lines to: a logger with a method for each level."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the lines that wait
         self._waiting: list[str] = []
+        self._writing = threading.Lock()
+        self._due = threading.Event()
+        self._thread: threading.Thread | None = None
         atexit.register(self.flush)
 
     def later(self, line: str) -> None:
-        """Write the line, at the end of the loop's turn where one runs in this thread."""
+        """Write the line, behind the end of the loop's turn where one runs in this thread."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.now(line)
             return
         with self._lock:
-            first = not self._waiting
             self._waiting.append(line)
-        if first:
-            loop.call_soon(self.flush)
+            waiting = len(self._waiting)
+        if waiting == 1:
+            loop.call_soon(self._write_apart)
+        elif waiting > MOST_WAITING:
+            self.flush()  # the reader stands still: so do we, since lines are not thrown away
 
     def now(self, line: str) -> None:
         """Write it, behind those that wait."""
@@ -53,14 +61,28 @@ class Lines:
         self.flush()
 
     def flush(self) -> None:
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
+        """Write what waits; returns when it has left."""
+        with self._writing:
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
             if waiting:
                 # A log that cannot be written, its disk being full or its reader gone, stops no
                 # mail.  What does not fit into the file's own buffer is lost.
                 with contextlib.suppress(OSError):
                     self._file.write("\n".join(waiting) + "\n")
                     self._file.flush()
+
+    def _write_apart(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._keep_writing, name="log", daemon=True)
+            self._thread.start()
+        self._due.set()
+
+    def _keep_writing(self) -> None:
+        while True:
+            self._due.wait()
+            self._due.clear()
+            self.flush()
 
     msg = debug = info = later
     warning = warn = error = err = exception = critical = fatal = failure = now
