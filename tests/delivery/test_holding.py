@@ -90,20 +90,15 @@ async def test_mail_of_a_held_account_waits_and_the_others_go_on(house: House) -
 
 
 async def test_a_hold_stops_what_has_not_begun_and_lets_what_has_finish(house: House) -> None:
-    going, go = asyncio.Event(), asyncio.Event()
-
-    async def slowly(
+    async def held_meanwhile(
         exchange: ScriptedExchange, envelope: Envelope, before_dot: BeforeDot
     ) -> tuple[RecipientReply, ...]:
-        going.set()
-        await go.wait()
-        return await accept_all(exchange, envelope, before_dot)
+        replies = await accept_all(exchange, envelope, before_dot)
+        await house.hold()  # said last of all: its mail in hand has not been given back yet
+        return replies
 
-    house.network.scenes["work.test"] = [accept_all, slowly]
+    house.network.scenes["work.test"] = [accept_all, held_meanwhile]
     jobs = [house.store.add(str(number)) for number in range(6)]
-    await going.wait()
-    await house.hold()
-    go.set()
     await house.clock.advance(10.0)
     assert [job.statuses[0] for job in jobs] == ["accepted"] * 2 + ["pending"] * 4
     assert not any(job.leased for job in jobs)
