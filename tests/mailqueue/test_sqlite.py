@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from asyncnet.mail.envelope import Route
-from asyncnet.mail.letter import BLOCK_OCTETS, ContentError, Octets
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError, Octets
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue import connection, filesystem
 from asyncnet.mailqueue.connection import APPLICATION_ID, MIGRATIONS, QUERIES
@@ -69,6 +69,11 @@ async def test_every_acknowledged_step_was_flushed(disk: Disk, sqlite: SqliteEng
         assert disk.flushes > flushes
 
 
+async def accepted(store: SqliteStore, queue_id: str, content: Content) -> Acceptance:
+    """Accept in a task, in the same turn of the loop as what is gathered with it."""
+    return await store.accept(message(queue_id), content, NOW)
+
+
 async def test_one_callers_error_does_not_touch_the_others_of_its_batch(
     sqlite: SqliteEngine,
 ) -> None:
@@ -77,14 +82,10 @@ async def test_one_callers_error_does_not_touch_the_others_of_its_batch(
     lease = await leased(store, "Q0")
     await store.settle(lease, settled(ACCEPTED), NOW)
     commits = store.commits
-
-    async def accepted(queue_id: str) -> Acceptance:
-        return await store.accept(message(queue_id), SMALL, NOW)
-
-    outcomes = await asyncio.gather(  # all three in the same turn of the loop
-        accepted("Q1"),
+    outcomes = await asyncio.gather(
+        accepted(store, "Q1", SMALL),
         store.settle(lease, settled(ACCEPTED), NOW),
-        accepted("Q2"),
+        accepted(store, "Q2", SMALL),
         return_exceptions=True,
     )
     assert [type(it) for it in outcomes] == [Acceptance, LeaseLost, Acceptance]
@@ -162,7 +163,7 @@ async def test_a_full_disk_at_the_commit_lets_the_small_steps_pass(
     body = Octets(b"x" * INLINE_OCTETS)
     outcomes = await asyncio.gather(
         store.settle(lease, settled(ACCEPTED), NOW),
-        *(store.accept(message(f"Q{n}"), body, NOW) for n in range(2, 9)),
+        *(accepted(store, f"Q{n}", body) for n in range(2, 9)),
         return_exceptions=True,
     )
     assert outcomes[0] is None
