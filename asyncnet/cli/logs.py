@@ -73,9 +73,10 @@ class Lines:
                     self._file.flush()
 
     def _write_apart(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._keep_writing, name="log", daemon=True)
-            self._thread.start()
+        with self._lock:  # the pages have a loop of their own, and lines of their own
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep_writing, name="log", daemon=True)
+                self._thread.start()
         self._due.set()
 
     def _keep_writing(self) -> None:

@@ -11,9 +11,9 @@ seen to do more than some 28,000 requests a second.
 
 "limit" is uvloop's bare Protocol that writes a ready answer and looks at nothing.  All answer with
 as many octets as our home page has.  Peers that are not here are fetched into build/; what cannot
-be had is told.  --precedence has all of this go before what else the machine does: delays are
-then nearly those of an idle one, and the neighbours wait meanwhile.  Figures go to
-build/bench-http.json and build/bench-http.txt.
+be had is told.  --precedence has all of this go before what else the machine does, and the
+neighbours wait meanwhile; delays beside mail are longer then, since generator and mail do not give
+way to the pages.  Figures go to build/bench-http.json and build/bench-http.txt.
 """
 
 import argparse
