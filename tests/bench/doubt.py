@@ -108,7 +108,9 @@ class TimedWriter(Writer):
 
 
 class TimedHandover(Handover):
-    """Notes when the end of its content leaves."""
+    """Notes when the end of its content leaves, and when the octets came that answer it."""
+
+    wire: Wire
 
     def __init__(self, envelope: Envelope, *given: Any, **named: Any) -> None:
         assert envelope.envid is not None
@@ -120,22 +122,26 @@ class TimedHandover(Handover):
         if name == "end_left" and value:
             MOMENTS.left[self.queue_id] = time.perf_counter()
 
+    def finish(self) -> None:
+        MOMENTS.answered[self.queue_id] = _READ_AT[self.wire]
+        super().finish()
+
 
 def wrap() -> None:
     """Put the stop-watches on.  For this process alone, which ends with the measurement."""
-    read, end = Wire.data_received, Pipeline._end
+    read, hand_over = Wire.data_received, Pipeline.carry
 
     def data_received(self: Wire, octets: bytes) -> None:
         _READ_AT[self] = time.perf_counter()
         read(self, octets)
 
-    def ended(self: Pipeline, handover: Handover) -> None:
+    def carry(self: Pipeline, handover: Handover) -> None:
         assert isinstance(handover, TimedHandover)
-        MOMENTS.answered[handover.queue_id] = _READ_AT[self._dialogue.wire]
-        end(self, handover)
+        handover.wire = self._dialogue.wire
+        hand_over(self, handover)
 
     Wire.data_received = data_received  # type: ignore[method-assign]
-    Pipeline._end = ended  # type: ignore[method-assign]
+    Pipeline.carry = carry  # type: ignore[method-assign]
     exchange.Handover = TimedHandover  # type: ignore[attr-defined]
 
 
