@@ -241,9 +241,16 @@ async def test_a_folder_for_results_that_is_gone_is_waited_for(
 # No descriptors.
 
 
-def lowest_free_descriptor(process: int) -> int:
-    used = {int(name) for name in os.listdir(f"/proc/{process}/fd")}
-    return next(number for number in range(len(used) + 1) if number not in used)
+# The standard streams are all that may be opened anew: what is open stays so, and nothing that a
+# daemon just closes becomes free for the next.
+NO_DESCRIPTORS = 3
+
+
+def limit_descriptors(process: int, most: int) -> int:
+    """Set how many a process may have open; returns how many it might before."""
+    before, hard = resource.prlimit(process, resource.RLIMIT_NOFILE)
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (most, hard))
+    return before
 
 
 async def page(daemon: DaemonProcess) -> bytes:
@@ -258,13 +265,11 @@ async def test_a_daemon_without_descriptors_waits_for_them(tmp_path: Path) -> No
     async with ScriptedServer() as server:
         async with running(tmp_path, settings(tmp_path, server.port)) as daemon:
             process = daemon.process.pid
-            before = resource.prlimit(process, resource.RLIMIT_NOFILE)
-            few = lowest_free_descriptor(process)
-            resource.prlimit(process, resource.RLIMIT_NOFILE, (few, before[1]))
+            before = limit_descriptors(process, NO_DESCRIPTORS)
             visit = asyncio.create_task(page(daemon))
             daemon.drop("job.yaml", JOB.format(LARGE))
             assert await daemon.said("intake waits", reason="Too many open files")
-            resource.prlimit(process, resource.RLIMIT_NOFILE, before)
+            limit_descriptors(process, before)
             is_sent(await daemon.result("job"))
             assert await daemon.said("intake goes on")
             # Who came meanwhile is answered or turned away; who comes now is answered.
@@ -272,6 +277,28 @@ async def test_a_daemon_without_descriptors_waits_for_them(tmp_path: Path) -> No
             assert visit.done()
             visit.exception()
             assert (await page(daemon)).startswith(b"HTTP/1.1 200 ")
+        assert taken(server.heard) == 1
+
+
+async def test_a_mail_under_way_waits_for_descriptors_and_no_attempt_is_used_up(
+    tmp_path: Path,
+) -> None:
+    limits: list[int] = []
+
+    def take_them() -> bytes:
+        limits.append(limit_descriptors(process, NO_DESCRIPTORS))
+        return b"451 4.2.0 later\r\n"
+
+    async with ScriptedServer(refuse=once(take_them)) as server:
+        config = settings(tmp_path, server.port, queue='retry = ["0s", "100ms"]')
+        async with running(tmp_path, config) as daemon:
+            process = daemon.process.pid
+            daemon.drop("job.yaml", JOB.format(LARGE))
+            assert await daemon.said("the store cannot be used now")
+            limit_descriptors(process, *limits)
+            result = await daemon.result("job")
+            is_sent(result)
+            assert result["attempts"] == 2, "the first, put off by the server, and the last"
         assert taken(server.heard) == 1
 
 
