@@ -8,7 +8,7 @@ and open() sweeps those.
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -57,29 +57,31 @@ class ContentFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._names = SharedFlush(self._flush_names)
+        self._names = SharedFlush(self._flush_folder)
 
     def content(self, queue_id: str, octets: int) -> FileContent:
         return FileContent(self._path(queue_id), octets)
 
-    def write(self, queue_id: str, content: Content) -> None:
-        """Write and flush the file and its name.
+    def write(self, contents: Iterable[tuple[str, Content]]) -> list[Exception | None]:
+        """Write and flush new files, named by queue ids, and once their names.
 
-        Raises what reading the content does, StoreError (no room, no permission) or StoreBroken
-        (a flush failed: what the disk holds of anything is unknown).  Nothing is left then.
+        For each None, or why it is not there: what reading the content raised, FileExistsError,
+        or StoreError (no room, no permission).  Raises StoreBroken (a flush failed: what the
+        disk holds of anything is unknown) or what is a bug; none is there then.
         """
-        path = self._path(queue_id)
+        files = [_NewFile(self._path(queue_id), content) for queue_id, content in contents]
         done = False
         try:
-            self._write(path, content)
+            for file in files:
+                file.write()
+            for file in files:
+                file.flush()
+            self._flush_names(files)
             done = True
-        except _Unread as unread:
-            raise unread.error from unread
-        except OSError as error:
-            raise StoreError(f"cannot write to {self._folder}: {error.strerror}") from error
         finally:
-            if not done:
-                path.unlink(missing_ok=True)
+            for file in files:
+                file.close(keep=done)
+        return [file.error for file in files]
 
     def discard(self, queue_id: str) -> None:
         """Unlink the file if it is there.  One that resists is left to the next sweep."""
@@ -103,28 +105,75 @@ class ContentFolder:
             raise ValueError(f"{queue_id!r} cannot name a file of ours")
         return self._folder / name
 
-    def _write(self, path: Path, content: Content) -> None:
-        # 0600: mail is private, whatever the umask says.  An existing file is a leftover,
-        # since the caller has made sure that no row speaks of it.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        written = 0
-        with open(os.open(path, flags, 0o600), "wb", buffering=0) as file:
-            for block in _read(content):
-                written += len(block)
-                if written > content.octets:
-                    break
-                _write_all(file.fileno(), block)
-            if written != content.octets:
-                raise ContentError(f"the content is not {content.octets} octets long")
-            _flush(file.fileno(), path)
-        self._names.wait()
+    def _flush_names(self, files: Sequence["_NewFile"]) -> None:
+        try:
+            self._names.wait()
+        except OSError as error:
+            for file in files:
+                file.error = file.error or _not_written(self._folder, error)
 
-    def _flush_names(self) -> None:
+    def _flush_folder(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _flush(folder, self._folder)
         finally:
             os.close(folder)
+
+
+class _NewFile:
+    """A file on its way to the disk, step by step; error tells what became of it."""
+
+    def __init__(self, path: Path, content: Content) -> None:
+        self.error: Exception | None = None
+        self._path = path
+        self._content = content
+        self._descriptor: int | None = None
+
+    def write(self) -> None:
+        try:
+            self._write()
+        except _Unread as unread:
+            self.error = unread.error
+        except (ContentError, FileExistsError) as error:
+            self.error = error
+        except OSError as error:
+            self.error = _not_written(self._path.parent, error)
+
+    def flush(self) -> None:
+        """Raises StoreBroken."""
+        if self.error is None and self._descriptor is not None:
+            try:
+                _flush(self._descriptor, self._path)
+            except OSError as error:
+                self.error = _not_written(self._path.parent, error)
+
+    def close(self, *, keep: bool) -> None:
+        """keep: unless there was an error."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            if not keep or self.error is not None:
+                self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        # 0600: mail is private, whatever the umask says.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o600)
+        written = 0
+        for block in _read(self._content):
+            written += len(block)
+            if written > self._content.octets:
+                break
+            _write_all(self._descriptor, block)
+        if written != self._content.octets:
+            raise ContentError(f"the content is not {self._content.octets} octets long")
+        # Begins to write it to the disk, and waits for nothing: of many files the first flush
+        # then finds most of the work done, and its commit of the file system's log is for all.
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _not_written(folder: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot write to {folder}: {error.strerror}")
 
 
 class SharedFlush:

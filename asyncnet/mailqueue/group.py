@@ -1,10 +1,8 @@
-"""Group commits for engines that speak asyncio: what waits goes together in one transaction."""
+"""Group commits for what is done within asyncio: whatever waits goes together, with one flush."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
-
-from asyncnet.mailqueue.store import StoreError
 
 Given = TypeVar("Given")
 Taken = TypeVar("Taken")
@@ -22,7 +20,7 @@ class GroupCommit(Generic[Given, Taken]):
 
     def __init__(
         self,
-        run: Callable[[Sequence[Given]], Awaitable[Sequence[Taken | StoreError]]],
+        run: Callable[[Sequence[Given]], Awaitable[Sequence[Taken | Exception]]],
         *,
         unsound: tuple[type[Exception], ...] = (),
         max_batch: int = MAX_BATCH,

@@ -5,16 +5,17 @@ process owns the queue is for the caller to see to; others may read (reader).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from asyncnet.mail.letter import Content, Octets
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, Octets
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue import damage, steps, words
 from asyncnet.mailqueue.contentfile import ContentFolder, joined
+from asyncnet.mailqueue.group import GroupCommit
 from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.reader import SqliteReader
 from asyncnet.mailqueue.rows import account_state_row, json_list, refusal_row
@@ -42,6 +43,9 @@ from asyncnet.mailqueue.writer import Urgency, Writer
 
 T = TypeVar("T")
 
+TOGETHER_OCTETS = 2 * BLOCK_OCTETS  # contents up to that are written many at a time
+FILES_TOGETHER = 32  # each with a descriptor meanwhile
+
 
 class SqliteStore:
     """A Store (see there for the contract) in one SQLite file."""
@@ -60,7 +64,10 @@ class SqliteStore:
         # Questions have a thread and a connection of their own: a long list of records must
         # not hold up a commit.
         self._reading = ThreadPoolExecutor(1, "mailqueue-reader")
-        self._arriving: dict[str, asyncio.Task[Acceptance]] = {}
+        self._arriving: dict[str, asyncio.Task[Acceptance]] = {}  # the last of each queue id
+        self._small_files: GroupCommit[tuple[str, Content], None] = GroupCommit(
+            self._write_files, unsound=(ValueError,), max_batch=FILES_TOGETHER
+        )
 
     @property
     def commits(self) -> int:
@@ -96,18 +103,17 @@ class SqliteStore:
             return self._insert(message, content.octets, joined(content), now)
         return self._accept_large(message, content, now)
 
-    async def _accept_large(self, message: NewMessage, content: Content, now: float) -> Acceptance:
-        self._writer.check()
+    def _accept_large(
+        self, message: NewMessage, content: Content, now: float
+    ) -> asyncio.Future[Acceptance]:
         queue_id = message.claim.queue_id
-        # Two at once under one id would write one file: the second waits, and is KNOWN.
-        while (earlier := self._arriving.get(queue_id)) is not None:
-            await asyncio.wait([earlier])
         # A task of its own: a caller that goes away leaves the disk's thread at work, and
         # what it writes must be either committed or removed.
-        task = asyncio.create_task(self._accept_in_file(message, content, now))
+        earlier = self._arriving.get(queue_id)
+        task = asyncio.create_task(self._accept_in_file(message, content, now, earlier))
         self._arriving[queue_id] = task
         task.add_done_callback(partial(self._arrived, queue_id))
-        return await asyncio.shield(task)
+        return asyncio.shield(task)
 
     async def refuse(self, refusal: Refusal, now: float) -> None:
         await self._writer.submit(
@@ -220,27 +226,57 @@ class SqliteStore:
         return self._writer.join(self._accept, arrival, hint=self._accepted)
 
     async def _accept_in_file(
-        self, message: NewMessage, content: Content, now: float
+        self,
+        message: NewMessage,
+        content: Content,
+        now: float,
+        earlier: "asyncio.Task[Acceptance] | None",
     ) -> Acceptance:
+        """earlier has the same queue id, and so the same file."""
+        self._writer.check()
+        if earlier is not None:
+            await asyncio.wait([earlier])
         queue_id = message.claim.queue_id
-        if await self.known([queue_id]):
-            return Acceptance.KNOWN  # before its file is touched
         try:
-            await asyncio.to_thread(self._contents.write, queue_id, content)
+            await self._write_file(queue_id, content)
+        except FileExistsError:
+            if await self.known([queue_id]):
+                return Acceptance.KNOWN
+            await self._discard(queue_id)
+            await self._write_file(queue_id, content)
+        try:
             acceptance = await self._insert(message, content.octets, None, now)
-        except StoreBroken as error:
-            # The row may be on the disk, so the file stays; the next start sweeps it if not.
-            self._writer.declare_broken(error)
-            raise
+        except StoreBroken:
+            raise  # the row may be on the disk, so the file stays; if not, the next start sweeps it
         except StoreError:
-            await asyncio.to_thread(self._contents.discard, queue_id)
+            await self._discard(queue_id)
             raise
         if acceptance is not Acceptance.QUEUED:
-            await asyncio.to_thread(self._contents.discard, queue_id)
+            await self._discard(queue_id)
         return acceptance
 
+    async def _write_file(self, queue_id: str, content: Content) -> None:
+        """Raises what stands at ContentFolder.write()."""
+        if content.octets <= TOGETHER_OCTETS:
+            await self._small_files.submit((queue_id, content))
+        elif error := (await self._write_files([(queue_id, content)]))[0]:
+            raise error
+
+    async def _write_files(
+        self, contents: Sequence[tuple[str, Content]]
+    ) -> Sequence[Exception | None]:
+        try:
+            return await asyncio.to_thread(self._contents.write, contents)
+        except StoreBroken as error:
+            self._writer.declare_broken(error)
+            raise
+
+    async def _discard(self, queue_id: str) -> None:
+        await asyncio.to_thread(self._contents.discard, queue_id)
+
     def _arrived(self, queue_id: str, task: asyncio.Task[Acceptance]) -> None:
-        del self._arriving[queue_id]
+        if self._arriving[queue_id] is task:
+            del self._arriving[queue_id]
         if not task.cancelled():
             task.exception()  # seen, although the caller may be gone
 

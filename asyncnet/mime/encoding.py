@@ -30,9 +30,10 @@ _ROWS = struct.Struct("76s" * 64)
 
 # What 7bit may be here.  Controls are legal in it and not safe in the world: form feeds and
 # escapes get dropped or change a line.  "--=_" could be taken for a boundary.
-PLAIN_LINES = re.compile(rb"(?:(?!\.|From |--=_)[\t -~]{0,%d}+\n)*+" % MAX_LINE_OCTETS)
-_LITERAL = bytes({*b"\t\n", *range(0x20, 0x7F)} - {*b"="})  # what quoted-printable leaves alone
+_PLAIN = bytes({*b"\t\n", *range(0x20, 0x7F)})
+_BAD_PLAIN_LINE = re.compile(rb"\n(?:\.|From |--=_)")
 _BAD_STARTS = (b".", b"From ")
+_BAD_PLAIN_STARTS = (*_BAD_STARTS, b"--=_")
 _LINE_TO_MEND = re.compile(
     rb"^(?:\.|From )[^\n]*+|^[^\n]{%d,}+" % (ENCODED_LINE_OCTETS + 1), re.MULTILINE
 )
@@ -54,20 +55,36 @@ def encode_text(text: str) -> tuple[TransferEncoding, bytes]:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         raise UnsafeText("text", f"half of a character, U+{code:04X}") from error
-    if PLAIN_LINES.fullmatch(octets):
+    odd = odd_octets(octets)
+    if not odd and are_plain(octets):
         return "7bit", octets.replace(b"\n", b"\r\n")
     lines = octets.count(b"\n")
     base64_size = base64_octets(len(octets) + lines)
-    if len(octets) + lines + 2 * escapes(octets) <= base64_size:
+    if len(octets) + lines + 2 * (odd + octets.count(b"=")) <= base64_size:
         quoted = quoted_printable(octets)
         if len(quoted) <= base64_size:
             return "quoted-printable", quoted
     return "base64", base64_rows(octets.replace(b"\n", b"\r\n"))
 
 
-def escapes(octets: bytes) -> int:
-    """How many octets, at least, quoted-printable writes as =XX."""
-    return len(octets.translate(None, _LITERAL))
+def odd_octets(octets: bytes) -> int:
+    """How many octets never go as 7bit; quoted-printable writes them, and "=", as =XX."""
+    return len(octets.translate(None, _PLAIN))
+
+
+def are_plain(lines: bytes) -> bool:
+    """Whether whole LF lines without odd octets may go as 7bit.
+
+    In steps of the longest line that is allowed: a regular expression takes three times as long.
+    """
+    if lines.startswith(_BAD_PLAIN_STARTS) or _BAD_PLAIN_LINE.search(lines):
+        return False
+    start, end, rfind = 0, len(lines), lines.rfind
+    while end - start > MAX_LINE_OCTETS + 1:
+        start = rfind(b"\n", start, start + MAX_LINE_OCTETS + 1) + 1
+        if not start:
+            return False
+    return True
 
 
 def quoted_printable(octets: bytes) -> bytes:

@@ -12,24 +12,24 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asyncnet.mail.letter import Body, Content, ContentError
+from asyncnet.mail.letter import BLOCK_OCTETS, Body, Content, ContentError
 from asyncnet.mime.encoding import (
     ENCODED_LINE_OCTETS,
     MAX_LINE_OCTETS,
-    PLAIN_LINES,
     Base64,
     TransferEncoding,
+    are_plain,
     base64_octets,
     encode_text,
-    escapes,
     mended,
+    odd_octets,
     quoted_printable,
 )
 from asyncnet.mime.errors import UnsafeText
 
 # Some tens of copies of a piece are alive at the worst moment, one of them three times as long.
 PIECE_OCTETS = 16_384
-LONG_TEXT_CHARACTERS = PIECE_OCTETS  # from here on a text in memory is encoded in pieces, too
+LONG_TEXT_CHARACTERS = 2 * BLOCK_OCTETS  # from here on a text in memory is encoded in pieces, too
 
 
 def encode_body(body: Body) -> tuple[TransferEncoding, bytes | Content]:
@@ -51,8 +51,9 @@ def encode_long_text(content: Content) -> tuple[TransferEncoding, Content]:
     for piece in _pieces(content):
         octets += len(piece)
         lines += piece.count(b"\n")
-        escaped += escapes(piece)
-        if plain is not None and not plain.receive(piece):
+        odd = odd_octets(piece)
+        escaped += odd + piece.count(b"=")
+        if plain is not None and (odd or not plain.receive(piece)):
             plain = None
     if plain is not None:
         # What lies in memory cannot change until it is sent, and need not be judged again.
@@ -114,7 +115,7 @@ class Lines:
             # A line is judged before its end is given, so nothing that acts ever leaves.
             lines = piece.replace(b"\n", b"\r\n")
             left -= len(lines)
-            if left < 0 or (plain is not None and not plain.receive(piece)):
+            if left < 0 or (plain and (odd_octets(piece) or not plain.receive(piece))):
                 raise _changed()
             yield lines
         if left:
@@ -144,7 +145,7 @@ def _changed() -> ContentError:
 
 
 class PlainLines:
-    """Judges whether LF lines, however they are cut, may go as 7bit."""
+    """Judges whether LF lines without odd octets, however they are cut, may go as 7bit."""
 
     def __init__(self) -> None:
         self._open = b""  # a line whose end has not come
@@ -153,7 +154,7 @@ class PlainLines:
         lines = self._open + piece
         end = lines.rfind(b"\n") + 1
         self._open = lines[end:]
-        return len(self._open) <= MAX_LINE_OCTETS and bool(PLAIN_LINES.fullmatch(lines, 0, end))
+        return len(self._open) <= MAX_LINE_OCTETS and are_plain(lines[:end])
 
 
 def _pieces(content: Content) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from asyncnet.spool.job_files import Attachment, CalendarSource, FileSource
 from asyncnet.spool.job_keys import HINTS, KEYS, SYNONYMS
 from asyncnet.spool.job_values import note_unknown
 from asyncnet.spool.json_document import read_json
-from asyncnet.spool.yaml_document import read_yaml
+from asyncnet.spool.yaml_document import read_simple_yaml, read_yaml
 
 JobKind = Literal["yaml", "json"]
 
@@ -93,7 +93,18 @@ def read_job(octets: bytes, kind: JobKind) -> Job:
     Raises MistakenJob with all mistakes, in the file's order, or JobRefused where the file is
     nothing that a job could be read from.
     """
-    document = read_json(octets) if kind == "json" else read_yaml(octets)
+    return _job_of(read_json(octets) if kind == "json" else read_yaml(octets))
+
+
+def read_simple_job(octets: bytes, kind: JobKind) -> Job | None:
+    """The same where it takes no time to speak of; None where only read_job() can tell.  Raises
+    what that does.
+    """
+    document = read_simple_yaml(octets) if kind == "yaml" else None
+    return None if document is None else _job_of(document)
+
+
+def _job_of(document: Document) -> Job:
     values, places, problems = _read_keys(document)
     if not document.broken:
         _check_together(values, places, problems)

@@ -19,10 +19,11 @@ from asyncnet.spool.folder import (
     companion_name,
     read_job_file,
 )
-from asyncnet.spool.job import Job, job_kind, read_job
+from asyncnet.spool.job import Job, job_kind, read_job, read_simple_job
 from asyncnet.spool.ready_orders import Orders, read_orders
 
-SMALL_JOB_OCTETS = 65_536  # a larger one is judged in a thread: 1 MiB may take a second
+SMALL_JOB_OCTETS = 65_536  # a larger one is judged in a thread: 1 MiB may take a second …
+SIMPLE_JOB_OCTETS = 262_144  # … but for these, where they are simple: 1 ms at most
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class _LargeJob(Exception):
 def _take(folder: Path | str, name: str, *, may_be_large: bool = False) -> Taken | None:
     """As take().  Raises _LargeJob where it may not be large and is."""
     is_message = name.lower().endswith(".eml")
-    max_octets = MAX_DOCUMENT_OCTETS if may_be_large else SMALL_JOB_OCTETS
+    max_octets = MAX_DOCUMENT_OCTETS if may_be_large else SIMPLE_JOB_OCTETS
     try:
         # Of a message one octet tells enough here: whether there is any.
         file = read_job_file(f"{folder}/{name}", 0 if is_message else max_octets)
@@ -90,7 +91,12 @@ def _take(folder: Path | str, name: str, *, may_be_large: bool = False) -> Taken
         earlier = _earlier(folder, name, file.status)
         if is_message:
             return Taken(_orders(folder, name, file), file.status, earlier)
-        job = read_job(file.octets, job_kind(name))
+        if may_be_large or len(file.octets) <= SMALL_JOB_OCTETS:
+            job = read_job(file.octets, job_kind(name))
+        elif (simple := read_simple_job(file.octets, job_kind(name))) is not None:
+            job = simple
+        else:
+            raise _LargeJob
     except JobRefused as refused:
         return Taken(refused, file.status)
     return Taken(job, file.status, earlier)

@@ -34,8 +34,8 @@ from asyncnet.spool.yaml_mistakes import syntax_problem
 # libyaml takes NEL, LS and PS for line ends, so the positions told would not be the editor's.
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
-# The same of ASCII, which most jobs are: octets are deleted in a fifth of the time of a search.
-_FORBIDDEN_ASCII = bytes({*range(32), 127} - {*b"\t\n\r"})
+# The rest of ASCII, which most jobs are: octets are deleted in a fifth of the time of a search.
+_ALLOWED_ASCII = bytes({*b"\t\n\r", *range(32, 127)})
 
 # libyaml compares every %TAG with all before it: 100,000 of them take it seven seconds.
 _MAX_TAG_DIRECTIVES = 16
@@ -48,6 +48,21 @@ _GLUED_KEY = re.compile(r"\s*([A-Za-z_-]{1,20}):\S")
 
 def read_yaml(octets: bytes) -> Document:
     """The mapping that a YAML job is.  Raises JobRefused where there is none."""
+    text = _text(octets)
+    simple = read_simple(text)
+    if simple is not None:
+        return simple
+    if text.count("\n%TAG") + text.count("\r%TAG") > _MAX_TAG_DIRECTIVES:
+        refuse("%TAG: tags are not used in jobs", "leave these lines out")
+    return read_with_libyaml(text)
+
+
+def read_simple_yaml(octets: bytes) -> Document | None:
+    """The same where it is simple, in 3 ms a megabyte; None where only read_yaml() can tell."""
+    return read_simple(_text(octets))
+
+
+def _text(octets: bytes) -> str:
     text = decode(octets)
     forbidden = None if _is_plain(octets) else _FORBIDDEN.search(text)
     if forbidden:
@@ -58,17 +73,12 @@ def read_yaml(octets: bytes) -> Document:
             *place(text, forbidden.start()),
             unfinished=True,
         )
-    simple = read_simple(text)
-    if simple is not None:
-        return simple
-    if text.count("\n%TAG") + text.count("\r%TAG") > _MAX_TAG_DIRECTIVES:
-        refuse("%TAG: tags are not used in jobs", "leave these lines out")
-    return read_with_libyaml(text)
+    return text
 
 
 def _is_plain(octets: bytes) -> bool:
     """Whether it is ASCII without anything forbidden."""
-    return octets.isascii() and len(octets.translate(None, _FORBIDDEN_ASCII)) == len(octets)
+    return not octets.translate(None, _ALLOWED_ASCII)
 
 
 def read_with_libyaml(text: str) -> Document:
