@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from asyncnet.cli import activation, exit_codes, logs
+from asyncnet.cli.one_processor import stay_on_one
 from asyncnet.cli.settings import load_providers, read_settings
 from asyncnet.config.file import ConfigError, load
 from asyncnet.config.sections import Settings
@@ -89,7 +90,10 @@ async def serve(daemon: Daemon, reload: Reload) -> int:
         print(f"asyncnet: {error}", file=sys.stderr)
         return exit_codes.UNAVAILABLE if isinstance(error, PlaceTaken) else exit_codes.CONFIG
     activation.notify("READY=1", os.environ)
-    reloading = asyncio.create_task(_reload_on(hang_up, daemon, reload))
+    beside = [
+        asyncio.create_task(_reload_on(hang_up, daemon, reload)),
+        asyncio.create_task(stay_on_one()),
+    ]
     try:
         await daemon.run(stopping)
     except (StoreBroken, SpoolBroken) as error:
@@ -99,7 +103,8 @@ async def serve(daemon: Daemon, reload: Reload) -> int:
         log.critical("the store is away; start again when it is back", error=str(error))
         return exit_codes.TEMPFAIL
     finally:
-        reloading.cancel()
+        for task in beside:
+            task.cancel()
         activation.notify("STOPPING=1", os.environ)
         log.info("stopping")
         await daemon.stop()
