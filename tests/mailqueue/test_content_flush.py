@@ -1,15 +1,27 @@
 """Large contents and the rows that speak of them: which of both is on the disk first."""
 
+import asyncio
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from asyncnet.mailqueue.store import StoreBroken
+from asyncnet.mail.letter import ContentError, Octets
+from asyncnet.mailqueue.store import Acceptance, StoreBroken, StoreError
 from tests.mailqueue.engines import SqliteEngine
 from tests.mailqueue.faulty_disk import Disk, faulty_disk
 from tests.mailqueue.messages import ACCEPTED, LARGE, NOW, leased, message, settled
+
+
+class Shrunken:
+    """Content that is less than it promised."""
+
+    octets = LARGE.octets
+
+    def blocks(self) -> Iterator[bytes]:
+        yield LARGE.data[:-1]
 
 
 @pytest.fixture
@@ -48,3 +60,101 @@ async def test_a_content_file_stays_until_it_is_committed_that_it_goes(
     with pytest.raises(StoreBroken):
         await store.mark_reported(["Q1"])
     assert sqlite.content_files() == ["Q1.msg"]
+
+
+# Several at once.
+
+
+def ids(number: int) -> list[str]:
+    return [f"Q{n}" for n in range(1, number + 1)]
+
+
+async def test_contents_that_come_together_share_a_flush_of_their_names_and_a_commit(
+    sqlite: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await sqlite.open()
+    commits, fsync = store.commits, os.fsync
+    flushed: list[tuple[str, int]] = []
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        flushed.append((name, store.commits - commits))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    await asyncio.gather(*(store.accept(message(it), LARGE, NOW) for it in ids(5)))
+    assert flushed == [*((f"{it}.msg", 0) for it in ids(5)), ("queue", 0)]
+    assert store.commits - commits == 1
+
+
+async def test_one_that_cannot_be_written_fails_alone(
+    sqlite: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("Q4.msg"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", full)
+    store = await sqlite.open()
+    outcomes = await asyncio.gather(
+        *(
+            store.accept(message(it), Shrunken() if it == "Q2" else LARGE, NOW)
+            for it in [*ids(5), "../Q6"]
+        ),
+        return_exceptions=True,
+    )
+    kinds = [type(it) for it in outcomes]
+    assert kinds == [Acceptance, ContentError, Acceptance, StoreError, Acceptance, ValueError]
+    assert sqlite.content_files() == ["Q1.msg", "Q3.msg", "Q5.msg"]
+    assert await store.known(ids(6)) == {"Q1", "Q3", "Q5"}
+    monkeypatch.undo()
+    assert await store.accept(message("Q4"), LARGE, NOW) is Acceptance.QUEUED
+
+
+@pytest.mark.parametrize("failing", ["Q2.msg", "queue"])
+async def test_a_flush_that_fails_is_the_end_for_all_of_them(
+    sqlite: SqliteEngine, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def fail(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(f"/{failing}"):
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(descriptor)
+
+    store, fsync = await sqlite.open(), os.fsync
+    monkeypatch.setattr(os, "fsync", fail)
+    outcomes = await asyncio.gather(
+        *(store.accept(message(it), LARGE, NOW) for it in ids(3)), return_exceptions=True
+    )
+    assert [type(it) for it in outcomes] == [StoreBroken] * 3
+    assert sqlite.content_files() == []
+    with pytest.raises(StoreBroken):
+        await store.accept(message("Q9"), LARGE, NOW)
+
+
+# A file that is there already.
+
+
+async def test_the_file_of_a_known_message_is_never_touched(
+    sqlite: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await sqlite.open()
+    await store.accept(message("Q1"), LARGE, NOW)
+    other = Octets(b"z" * LARGE.octets)
+    assert await store.accept(message("Q1"), other, NOW) is Acceptance.KNOWN
+
+    async def away(queue_ids: Iterable[str]) -> frozenset[str]:
+        raise StoreError("busy")
+
+    monkeypatch.setattr(store, "known", away)
+    with pytest.raises(StoreError, match="busy"):
+        await store.accept(message("Q1"), other, NOW)
+    assert (sqlite.folder / "queue" / "Q1.msg").read_bytes() == LARGE.data
+
+
+async def test_a_file_that_was_left_without_a_row_is_written_anew(sqlite: SqliteEngine) -> None:
+    store = await sqlite.open()
+    (sqlite.folder / "queue" / "Q1.msg").write_bytes(b"left behind")
+    assert await store.accept(message("Q1"), LARGE, NOW) is Acceptance.QUEUED
+    assert (sqlite.folder / "queue" / "Q1.msg").read_bytes() == LARGE.data

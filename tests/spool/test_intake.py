@@ -629,7 +629,11 @@ async def test_what_came_while_a_large_job_was_judged_is_seen(
 
     monkeypatch.setattr(taking, "read_job", fail_the_other)
     async with running(folder, store, scan=60.0, settle=60.0) as steps:
-        drop(folder, "large.yaml", JOB.replace("text: x", "text: " + "x" * 100_000))
+        drop(
+            folder,
+            "large.yaml",
+            "# not simple\n" + JOB.replace("text: x", "text: " + "x" * 100_000),
+        )
         drop(folder, "other.yaml")
         drop(folder, "last.yaml")
         await steps.reach("accepted", 2)

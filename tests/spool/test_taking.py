@@ -2,13 +2,14 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from asyncnet.spool import taking
 from asyncnet.spool.folder import JobFile, SpoolFolder
-from asyncnet.spool.job import Job
+from asyncnet.spool.job import Job, JobKind, read_job
 from asyncnet.spool.taking import take
 from tests.spool.dropping import JOB, drop
 
@@ -67,10 +68,32 @@ async def test_an_empty_message_may_be_under_way(folder: SpoolFolder) -> None:
     assert taken.may_be_under_way
 
 
-async def test_a_large_job_is_read_as_a_small_one_is(folder: SpoolFolder) -> None:
-    for size in (taking.SMALL_JOB_OCTETS - 100, taking.SMALL_JOB_OCTETS + 100):
-        drop(folder, "a.yaml", JOB.replace("text: x", "text: " + "x" * size))
+@pytest.mark.parametrize("comment", ["", "# not simple\n"])
+@pytest.mark.parametrize("limit", [taking.SMALL_JOB_OCTETS, taking.SIMPLE_JOB_OCTETS])
+async def test_a_large_job_is_read_as_a_small_one_is(
+    folder: SpoolFolder, limit: int, comment: str
+) -> None:
+    for size in (limit - 200, limit + 100):
+        drop(folder, "a.yaml", comment + JOB.replace("text: x", "text: " + "x" * size))
         taken = await take(folder.pickup, "a.yaml")
         assert taken is not None
         assert isinstance(taken.outcome, Job)
         assert len(taken.outcome.text or "") == size
+
+
+async def test_what_may_take_long_is_judged_beside_the_loop(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[bool] = []
+
+    def judge(octets: bytes, kind: JobKind) -> Job:
+        judged.append(threading.current_thread() is threading.main_thread())
+        return read_job(octets, kind)
+
+    monkeypatch.setattr(taking, "read_job", judge)
+    simple = JOB.replace("text: x", "text: " + "x" * taking.SMALL_JOB_OCTETS)
+    broken = simple + "subject: [\n"
+    for text in (simple, "# not simple\n" + simple, broken):
+        drop(folder, "a.yaml", text)
+        assert await take(folder.pickup, "a.yaml") is not None
+    assert judged == [False, False], "the simple one is judged at once"
