@@ -52,4 +52,8 @@ def read_simple(text: str) -> Document | None:
 
 def _unindented(lines: list[str], indent: int) -> str:
     """The text of a block, with one line end behind it (YAML 1.1 section 9.2.3, clipping)."""
-    return "\n".join([line[indent:] for line in lines]).rstrip("\n") + "\n"
+    unindented = [line[indent:] for line in lines]
+    while not unindented[-1]:
+        unindented.pop()
+    unindented.append("")
+    return "\n".join(unindented)
