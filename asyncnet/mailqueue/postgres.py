@@ -108,10 +108,11 @@ class PostgresStore:
         else:
             streamed = self._streamed(message, content, now)
             acceptance = await self._watched(asyncio.shield(self._begin(streamed)))
-        if acceptance is Acceptance.QUEUED:
-            self.ready.set()
-        elif acceptance is Acceptance.DUPLICATE:
+        if acceptance is Acceptance.DUPLICATE:
             self.finished.set()
+        else:
+            # Known, too: it may be ours by a commit that was not answered, and nobody leased it.
+            self.ready.set()
         return acceptance
 
     async def refuse(self, refusal: Refusal, now: float) -> None:

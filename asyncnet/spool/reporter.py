@@ -31,6 +31,7 @@ BATCH = 500  # jobs for which the folders are flushed once
 # instead of taking some each.  Jobs that come singly are reported as they come.
 A_BURST = 8  # jobs in a batch
 GATHER_S = 0.1  # from the beginning of such a batch to that of the next
+A_LULL_S = 0.02  # in which none finishes: the burst is over
 POLL_S = 30.0  # should a hint be lost
 FORGET_EVERY_S = 3600.0  # rows of a week make this cheap, and nobody waits for it
 
@@ -104,10 +105,13 @@ class Reporter:
             return
 
     async def _gather(self, until_s: float) -> None:
-        """Let more come, until a time of the loop's clock."""
-        wait_s = until_s - asyncio.get_running_loop().time()
-        if wait_s > 0.0:
-            await sleep_unless(self._stopping, wait_s)
+        """Let more come, until a time of the loop's clock or as long as any do."""
+        now_s = asyncio.get_running_loop().time
+        while (wait_s := until_s - now_s()) > 0.0 and not self._stopping.is_set():
+            self._store.finished.clear()
+            await sleep_unless(self._stopping, min(wait_s, A_LULL_S))
+            if not self._store.finished.is_set():
+                return
 
     async def _forget(self) -> None:
         """Drop rows that are old enough; the hour's first idle moment does it."""

@@ -9,12 +9,14 @@ is restarted, or crashes.  Who ended is started again.
 
 Afterwards every job has one result, filed by the machine that took it in, every accepted mail is
 at the server, who got one twice is marked so, and nothing is left in a spool or in the database.
-Ends with 1, and the seed, where that is not so.
+Ends with 1, and the seed, where that is not so; what the machines said and the database held then
+is in build/storm-machines-SEED.
 """
 
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -24,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from tests.storm.kill import JOB, QUEUE, copies, faults, marked, results, server
 from tests.support.cutting_proxy import CuttingProxy
@@ -35,7 +38,9 @@ TERM_S = 1.5  # of a lease
 LONGEST_STOP_S = 2 * TERM_S
 ANSWER_S = 0.04  # the server's, to a content: so there is always mail that nobody knows of yet
 LONGEST_LULL_S = 1.5
-LONGEST_SILENCE_S = 15.0  # after the storm: an account may wait, and a database be timed out
+LONGEST_SILENCE_S = 15.0  # after the storm, while no account waits: a database may be timed out
+LONGEST_CALM_S = 180.0  # until all is reported
+EVIDENCE = REPOSITORY / "build"
 # By the store's promise: 75, its server failed us; 69, it was away at the start; -9, by our hand.
 GOOD_ENDS = {0, 69, 75, -signal.SIGKILL}
 # Content in one row, in a few that go out in one piece, and streamed.
@@ -52,6 +57,7 @@ class Machine:
         self.dropped: list[str] = []
         self.ends: Counter[int] = Counter()
         self.told: list[str] = []  # what was said that is no log: tracebacks
+        self.log: list[dict[str, Any]] = []  # of all its daemons
         self._folder = folder
         self._config = config
         self._daemon: DaemonProcess | None = None
@@ -71,6 +77,7 @@ class Machine:
             code = await daemon.process.wait()
             await daemon.wait()
             self.ends[code] += 1
+            self.log += [*daemon.log, {"event": "ended", "code": code}]
             self.told += daemon.errors if code not in (69, 75) else []
             self.told += [str(it) for it in daemon.log if it.get("exception")]
             if code not in GOOD_ENDS:
@@ -208,15 +215,39 @@ async def machines_on(
             await asyncio.gather(*keeping)
 
 
-async def _all_reported(machines: list[Machine]) -> None:
-    """Return when they are, or when nothing more is for LONGEST_SILENCE_S."""
+async def _all_reported(machines: list[Machine], database: PostgresServer, url: str) -> None:
+    """Return when they are, or when nothing more is, although no account waits."""
     jobs = sum(len(machine.dropped) for machine in machines)
-    last, at = -1, time.monotonic()
-    while last < jobs and time.monotonic() - at < LONGEST_SILENCE_S:
+    last, begun = -1, time.monotonic()
+    at = begun
+    while last < jobs and time.monotonic() - begun < LONGEST_CALM_S:
         await asyncio.sleep(0.2)
         reported = sum(len(results(machine.spool)) for machine in machines)
         if reported != last:
             last, at = reported, time.monotonic()
+        elif time.monotonic() - at >= LONGEST_SILENCE_S:
+            ((waits_until,),) = await database.fetch("SELECT max(until) FROM account_state", url)
+            if waits_until is None or waits_until < time.time() - LONGEST_SILENCE_S:
+                return
+
+
+async def _keep_evidence(
+    folder: Path, machines: list[Machine], database: PostgresServer, url: str
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for machine in machines:
+        lines = "".join(json.dumps(entry) + "\n" for entry in machine.log)
+        (folder / f"{machine.name}.log").write_text(lines, encoding="utf-8")
+    told = []
+    for rows in (
+        "job WHERE stage <> 'finished' OR NOT reported",
+        "recipient WHERE job IN (SELECT id FROM job WHERE stage <> 'finished' OR NOT reported)",
+        "holder",
+        "account_state",
+    ):
+        found = await database.fetch(f"SELECT * FROM {rows}", url)
+        told += [f"{rows.partition(' ')[0]}: {dict(row)}\n" for row in found]
+    (folder / "database").write_text("".join(told), encoding="utf-8")
 
 
 async def _left_in(database: PostgresServer, url: str) -> list[str]:
@@ -244,7 +275,7 @@ async def blow(blows: int, jobs: int, seed: int, database: PostgresServer) -> li
                 await storm.run(blows, jobs)
                 for machine in machines:
                     machine.line.disarm()
-                await _all_reported(machines)
+                await _all_reported(machines, database, url)
             told: list[str] = []
             arrived = copies(peer.heard.deliveries)
             doubtful = 0
@@ -255,6 +286,8 @@ async def blow(blows: int, jobs: int, seed: int, database: PostgresServer) -> li
                 doubtful += marked(results(machine.spool).values())
             taken = sum(it.taken for it in peer.heard.deliveries)
     told = told or await _left_in(database, url)
+    if told:
+        await _keep_evidence(EVIDENCE / f"storm-machines-{seed}", machines, database, url)
     ends = sum((machine.ends for machine in machines), Counter[int]())
     print(
         f"seed {seed}: {', '.join(f'{kind} {count}' for kind, count in storm.blown.items())};"
