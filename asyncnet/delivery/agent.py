@@ -70,8 +70,8 @@ class DeliveryAgent:
         self._bell = Bell(clock, sleep)  # something happened: take another turn
         self._look_at = -math.inf  # when the store may have something for us
         self._passed_over: frozenset[str] = frozenset()  # the lanes that were full then
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._carrying: set[asyncio.Task[None]] = set()  # those of _tasks that may be cut off
+        self._tasks: dict[asyncio.Task[None], Lease] = {}
+        self._carrying: set[int] = set()  # id() of those leases that may be cut off
         self._recalled: set[str] = set()  # queue ids that are not to begin; see let_go
         self._broken: StoreBroken | None = None
         self._stopping = False
@@ -255,13 +255,11 @@ class DeliveryAgent:
             return Settlement({}, self._clock(), counted=False)
         if self._clock() >= lease.expires_at:
             return await self._carrier.expire(lease)
-        task = asyncio.current_task()
-        assert task is not None
-        self._carrying.add(task)
+        self._carrying.add(id(lease))
         try:
             return await self._carrier.carry(lane, lease)
         finally:
-            self._carrying.discard(task)
+            self._carrying.discard(id(lease))
 
     async def _expire(self, lease: Lease) -> None:
         await self._settle(lease, await self._carrier.expire(lease))
@@ -302,8 +300,8 @@ class DeliveryAgent:
 
     def _spawn(self, work: Coroutine[Any, Any, None], lease: Lease) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guarded(work, lease))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = lease
+        task.add_done_callback(self._tasks.pop)
         return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None], lease: Lease) -> None:
@@ -336,8 +334,9 @@ class DeliveryAgent:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=self._grace_s)
         self._cutting_off = True
-        for task in self._carrying:
-            task.cancel()
+        for task, lease in self._tasks.items():
+            if id(lease) in self._carrying:
+                task.cancel()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         await self._pool.close()

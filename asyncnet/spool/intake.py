@@ -48,7 +48,9 @@ from asyncnet.spool.taking import Taken, take
 from asyncnet.spool.trouble import Trouble
 
 TURN_S = 0.0025  # of job files at a stretch; then the sockets get their turn
-GO_ON_S = 0.01  # between two flushes for what was claimed: in a burst one is for hundreds
+# Between two flushes for what was claimed, and two looks at the disk's room: in a burst one is for
+# many.
+GO_ON_S = 0.025
 _NUMBERS = struct.Struct("256I")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -212,12 +214,13 @@ class Intake:
             self._pickup.bell.clear()
             go_on_s = 0.0
             while self._pickup.ready and not self._stopping.is_set():
-                if await self._room():
-                    await self._turn(time.perf_counter() + TURN_S)
-                    if (now_s := time.perf_counter()) >= go_on_s:
-                        self._bringing.go_on()
-                        go_on_s = now_s + GO_ON_S
-                    await asyncio.sleep(0)
+                if (now_s := time.perf_counter()) >= go_on_s:
+                    self._bringing.go_on()
+                    if not await self._room():
+                        continue
+                    go_on_s = now_s + GO_ON_S
+                await self._turn(now_s + TURN_S)
+                await asyncio.sleep(0)
             self._bringing.go_on()
 
     async def _turn(self, until_s: float) -> None:
