@@ -185,6 +185,10 @@ class Daemon:
         except SpoolError as error:
             raise PlaceTaken(str(error)) from error
         self._open.callback(folder.unlock)
+        try:
+            folder.try_moves()
+        except SpoolError as error:
+            raise StartError(f"[spool] dir: {error}") from error
         self._folder = folder
         self._watched.spool = folder.root
 

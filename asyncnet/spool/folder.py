@@ -21,6 +21,7 @@ from asyncnet.spool.files import LOCAL_FAULTS
 from asyncnet.spool.queue_id import QUEUE_ID, claimed_at
 
 ENDINGS = (".yaml", ".yml", ".json", ".eml")
+PROBE = ".probe"  # no job: its name begins with a dot
 ENVELOPE_ENDING = ".envelope.yaml"  # belongs to the .eml of the same name
 RESULT_ENDING = ".result.json"
 
@@ -114,7 +115,9 @@ def folder_gone(folder: Path, error: OSError) -> str:
 
 
 class SpoolFolder:
-    """The folders below root.  prepare() makes them usable, lock() keeps a second daemon out."""
+    """The folders below root.  prepare() makes them, lock() keeps a second daemon out, and
+    try_moves() shows that they are usable.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -126,26 +129,27 @@ class SpoolFolder:
         self._lock: int | None = None
 
     def prepare(self) -> None:
-        """Make what is missing and prove that files can be moved between all four.
-
-        Raises SpoolError.
-        """
+        """Make what is missing.  Raises SpoolError."""
         for folder in (self.root, self.pickup, self.queue, self.sent, self.failed):
             try:
                 # Mail is private.  Who lets others drop jobs opens root and pickup by chmod.
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise SpoolError(f"{folder}: cannot be made: {error.strerror}") from error
-        self._try_moves()
 
-    def _try_moves(self) -> None:
-        name = f".probe-{os.getpid()}"
-        place = self.pickup / name
+    def try_moves(self) -> None:
+        """Prove that files can be moved between all four; the caller holds the lock.
+
+        Raises SpoolError.
+        """
+        place = self.pickup / PROBE
         try:
+            for folder in (self.pickup, self.queue, self.sent, self.failed):
+                (folder / PROBE).unlink(missing_ok=True)  # of a start that was killed here
             place.touch()
             for folder in (self.queue, self.sent, self.failed):
-                os.rename(place, folder / name)
-                place = folder / name
+                os.rename(place, folder / PROBE)
+                place = folder / PROBE
             place.unlink()
         except OSError as error:
             with contextlib.suppress(OSError):

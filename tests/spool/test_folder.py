@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from asyncnet.spool.errors import SpoolBroken, SpoolError
 from asyncnet.spool.folder import (
     MAX_STEM_OCTETS,
+    PROBE,
     SpoolFolder,
     claim_of,
     is_job_name,
@@ -99,6 +100,7 @@ def test_the_longest_names_fit_with_all_that_is_put_to_them(folder: SpoolFolder)
 
 def test_folders_are_made_for_their_owner_alone(folder: SpoolFolder) -> None:
     folder.prepare()  # again does no harm
+    folder.try_moves()
     for path in (folder.root, folder.pickup, folder.queue, folder.sent, folder.failed):
         assert path.stat().st_mode & 0o777 == 0o700
         assert [name for name in os.listdir(path) if name.startswith(".")] == []
@@ -115,9 +117,18 @@ def test_folders_on_different_file_systems_are_told(tmp_path: Path, elsewhere: P
     folder = SpoolFolder(tmp_path / "spool")
     folder.root.mkdir()
     folder.queue.symlink_to(elsewhere)
+    folder.prepare()
     with pytest.raises(SpoolError, match="lie on different file systems"):
-        folder.prepare()
+        folder.try_moves()
     assert os.listdir(folder.pickup) == []
+
+
+def test_what_a_killed_start_left_behind_is_put_away(folder: SpoolFolder) -> None:
+    folders = (folder.pickup, folder.queue, folder.sent, folder.failed)
+    for path in folders:
+        (path / PROBE).touch()
+    folder.try_moves()
+    assert [os.listdir(path) for path in folders] == [[]] * 4
 
 
 def test_a_second_daemon_is_told_who_holds_the_spool(folder: SpoolFolder) -> None:
@@ -166,10 +177,10 @@ def test_a_full_disk_does_not_keep_the_daemon_from_its_start(
 ) -> None:
     for number in (errno.ENOSPC, errno.EDQUOT):
         monkeypatch.setattr(os, "rename", failing(number))
-        folder.prepare()
+        folder.try_moves()
     monkeypatch.setattr(os, "rename", failing(errno.EACCES))
     with pytest.raises(SpoolError, match="cannot be written"):
-        folder.prepare()
+        folder.try_moves()
 
 
 def failing(number: int) -> Callable[..., None]:
