@@ -5,6 +5,7 @@ unlinked after the commit that forgets it; so a crash can only leave a file with
 and open() sweeps those.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -152,7 +153,8 @@ class _NewFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             if not keep or self.error is not None:
-                self._path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the next start sweeps it
+                    self._path.unlink()
 
     def _write(self) -> None:
         # 0600: mail is private, whatever the umask says.

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from asyncnet.mail.letter import BLOCK_OCTETS, Content, Octets
+from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue import damage, steps, words
 from asyncnet.mailqueue.contentfile import ContentFolder, joined
@@ -20,6 +20,7 @@ from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.reader import SqliteReader
 from asyncnet.mailqueue.rows import account_state_row, json_list, refusal_row
 from asyncnet.mailqueue.store import (
+    HELD_OCTETS,
     INLINE_OCTETS,
     Acceptance,
     AccountState,
@@ -43,8 +44,7 @@ from asyncnet.mailqueue.writer import Urgency, Writer
 
 T = TypeVar("T")
 
-TOGETHER_OCTETS = 2 * BLOCK_OCTETS  # contents up to that are written many at a time
-FILES_TOGETHER = 32  # each with a descriptor meanwhile
+FILES_TOGETHER = 32  # contents that one thread writes, each with a descriptor meanwhile
 
 
 class SqliteStore:
@@ -257,7 +257,7 @@ class SqliteStore:
 
     async def _write_file(self, queue_id: str, content: Content) -> None:
         """Raises what stands at ContentFolder.write()."""
-        if content.octets <= TOGETHER_OCTETS:
+        if isinstance(content, Octets) and content.octets <= HELD_OCTETS:
             await self._small_files.submit((queue_id, content))
         elif error := (await self._write_files([(queue_id, content)]))[0]:
             raise error

@@ -45,11 +45,14 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from asyncnet.mail.envelope import Envelope, Route
-from asyncnet.mail.letter import Content
+from asyncnet.mail.letter import BLOCK_OCTETS, Content
 from asyncnet.mail.problem import Problem
 from asyncnet.mail.verdict import JobStatus, Verdict
 
 INLINE_OCTETS = 16 * 1024  # larger content lies beside the row: in rows it halves the rate
+# Up to that content is best handed over as Octets.  Those of many messages are then written in one
+# go; what has yet to be read, from files that may hang, is read and written for itself.
+HELD_OCTETS = 2 * BLOCK_OCTETS
 
 OnDoubt = Literal["retry", "hold", "fail"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
-from asyncnet.mail.letter import Content, ContentError, Letter
+from asyncnet.mail.letter import Content, ContentError, Letter, Octets
 from asyncnet.mail.problem import Problem
-from asyncnet.mailqueue.store import Acceptance, Claim, Refusal, Store
+from asyncnet.mailqueue.store import HELD_OCTETS, Acceptance, Claim, Refusal, Store
 from asyncnet.mime.errors import UnsafeText
 from asyncnet.mime.message import compose
 from asyncnet.spool.assemble import FilesMissing, Outgoing, Rules, assemble
@@ -64,7 +64,8 @@ class HandOver:
         job = taken.outcome
         if not isinstance(job, Job) or taken.earlier is not None or _has_files(job):
             return None
-        return self._begin(claim, *self._compose_job(claim, job, taken.status.st_uid))
+        outgoing, content = self._compose_job(claim, job, taken.status.st_uid)
+        return self._begin(claim, outgoing, _held(content))
 
     def _begin(self, claim: Claim, outgoing: Outgoing, content: Content) -> Begun:
         self.on_step("composed")
@@ -171,7 +172,7 @@ class HandOver:
             if taken.earlier is not None:
                 letter = self._letter(claim, job, taken.status.st_uid)
                 outgoing = without_accepted(outgoing, taken.earlier, letter)
-            return outgoing, content
+            return outgoing, _held(content)
 
         # Files may lie on a slow disk; a job without any is made faster than a thread is woken.
         return await asyncio.to_thread(work) if _has_files(job) else work()
@@ -206,6 +207,13 @@ def _has_files(job: Job | Orders) -> bool:
     return bool(
         job.text_file or job.html_file or job.html or job.calendar or job.inline or job.attachments
     )
+
+
+def _held(content: Content) -> Content:
+    """A small one in memory; what hinders its reading is met here.  Raises as its blocks do."""
+    if content.octets > HELD_OCTETS or isinstance(content, Octets):
+        return content
+    return Octets(b"".join(content.blocks()))
 
 
 def compose_within(letter: Letter, max_octets: int) -> Content:

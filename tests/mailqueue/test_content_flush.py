@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -131,6 +132,28 @@ async def test_a_flush_that_fails_is_the_end_for_all_of_them(
     assert sqlite.content_files() == []
     with pytest.raises(StoreBroken):
         await store.accept(message("Q9"), LARGE, NOW)
+
+
+async def test_content_that_has_yet_to_be_read_keeps_no_other_waiting(
+    sqlite: SqliteEngine,
+) -> None:
+    """Its files may lie on a disk that hangs."""
+    read_on = threading.Event()
+
+    class Hanging:
+        octets = LARGE.octets
+
+        def blocks(self) -> Iterator[bytes]:
+            read_on.wait(60)
+            yield LARGE.data
+
+    store = await sqlite.open()
+    hanging = asyncio.ensure_future(store.accept(message("Q1"), Hanging(), NOW))
+    for it in ("Q2", "Q3"):
+        assert await store.accept(message(it), LARGE, NOW) is Acceptance.QUEUED
+    assert not hanging.done()
+    read_on.set()
+    assert await hanging is Acceptance.QUEUED
 
 
 # A file that is there already.
