@@ -1,22 +1,26 @@
 """Simple job files in YAML, read without libyaml in a fifth of its time.  No I/O.
 
 Most jobs are written by programs, and most of those are keys with plain words, words in double
-quotes without escapes, and "|" blocks.  Of these the tree is made here; for whatever is not
-surely read alike, a comment or a colon too many, there is None, and libyaml judges.
+quotes without escapes, "|" blocks, and lists of plain words.  Of these the tree is made here; for
+whatever is not surely read alike, a comment or a colon too many, there is None, and libyaml judges.
 """
 
 import re
 
-from asyncnet.spool.document import Document, MapNode, Node, TextNode
+from asyncnet.spool.document import Document, ListNode, MapNode, Node, TextNode
 
 MAX_ENTRIES = 100
+MAX_ITEMS = 1000  # of a list: how many values a file may have, libyaml's reader counts
 
+_WORDS = "[A-Za-z0-9](?:[A-Za-z0-9 {0}./_@+()<>=;-]*[A-Za-z0-9{0}./_@+()<>=;-])?"
+_PLAIN, _IN_BRACKETS = _WORDS.format(","), _WORDS.format("")
 _ENTRY = re.compile(
-    r"([a-z_]{1,30}): "
-    r"(?:([A-Za-z0-9](?:[A-Za-z0-9 .,/_@+()<>=;-]*[A-Za-z0-9.,/_@+()<>=;-])?)\n"
+    rf"([a-z_]{{1,30}}):(?: (?:({_PLAIN})\n"
     r'|"([ !#-\[\]-~]*)"\n'
     # As many blanks before each line as before the first, or an empty line.
-    r"|\|\n(( +)[^ \t\n][^\n]*\n(?:\5[^\n]*\n|\n)*))"
+    r"|\|\n(( +)[^ \t\n][^\n]*\n(?:\5[^\n]*\n|\n)*)"
+    rf"|\[({_IN_BRACKETS}(?:, {_IN_BRACKETS})*)\]\n)"
+    rf"|\n(( *)- {_PLAIN}\n(?:\8- {_PLAIN}\n)*))"
 )
 
 
@@ -31,23 +35,50 @@ def read_simple(text: str) -> Document | None:
         match = _ENTRY.match(text, position)
         if match is None or len(entries) == MAX_ENTRIES:
             return None
-        key, plain, quoted, block, indent = match.groups()
+        key, plain, quoted, block, indent, in_brackets, dashed, margin = match.groups()
         if key in keys:
             return None
         keys.add(key)
         name, column = TextNode(key, line, 1, "plain"), len(key) + 3
+        value: Node
         if plain is not None:
             value = TextNode(plain, line, column, "plain")
         elif quoted is not None:
             value = TextNode(quoted, line, column, "quoted")
-        else:
+        elif block is not None:
             lines = block.split("\n")
             value = TextNode(_unindented(lines, len(indent)), line, column, "quoted")
             line += len(lines) - 1
+        elif in_brackets is not None:
+            value = _in_brackets(in_brackets, line, column)
+        else:
+            value = _dashed(dashed, line + 1, len(margin) + 1)
+            line += len(value.items)
+        if isinstance(value, ListNode) and len(value.items) > MAX_ITEMS:
+            return None
         entries.append((name, value))
         line += 1
         position = match.end()
     return Document(MapNode(entries, 1, 1), []) if entries else None
+
+
+def _in_brackets(listed: str, line: int, column: int) -> ListNode:
+    """The list within brackets, the first of which stands at a place."""
+    items: list[Node] = []
+    at = column + 1
+    for item in listed.split(", "):
+        items.append(TextNode(item, line, at, "plain"))
+        at += len(item) + 2
+    return ListNode(items, line, column)
+
+
+def _dashed(listed: str, line: int, column: int) -> ListNode:
+    """The list of lines with dashes, the first of which stands at a place."""
+    items: list[Node] = [
+        TextNode(item[column + 1 :], line + number, column + 2, "plain")
+        for number, item in enumerate(listed.split("\n")[:-1])
+    ]
+    return ListNode(items, line, column)
 
 
 def _unindented(lines: list[str], indent: int) -> str:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from asyncnet.spool.document import Document
 from asyncnet.spool.errors import JobRefused
-from asyncnet.spool.simple_yaml import read_simple
+from asyncnet.spool.simple_yaml import MAX_ITEMS, read_simple
 from asyncnet.spool.yaml_document import read_with_libyaml
 
 SIMPLE = """\
@@ -21,6 +21,12 @@ text: |
 
 
 cc: "a@example.org"
+attachments: [photo.jpg, a report (final).pdf]
+bcc:
+- b@example.org
+- C, D <c@example.org>
+reply_to:
+    - e@example.org
 """.replace("\t", "")
 
 
@@ -35,7 +41,9 @@ def test_a_simple_file_is_read_without_libyaml() -> None:
     document = read_simple(SIMPLE)
     assert document is not None
     assert document == by_libyaml(SIMPLE)
-    assert [key.text for key, _ in document.root.entries] == "from to subject text cc".split()
+    assert [key.text for key, _ in document.root.entries] == (
+        "from to subject text cc attachments bcc reply_to".split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +60,21 @@ def test_a_simple_file_is_read_without_libyaml() -> None:
         "a: 'b'\n",
         'a: "\\n"\n',
         'a: "b" \n',
-        "a: [b]\n",
+        "a: []\n",
+        "a: [b,c]\n",
+        "a: [b, c ]\n",
+        "a: [b, ]\n",
+        "a: [[b]]\n",
+        "a: [b\n]\n",
+        "a: [b] # c\n",
+        "a:\n- b: c\n",
+        "a:\n- - b\n",
+        "a:\n  - b\n - c\n",
+        "a:\n - b\n  - c\n",
+        "a:\n- b\n  c\n",
+        "a:\n- b # c\n",
+        "a: \n- b\n",
+        "a:\n-\n",
         "a: *b\n",
         "a: b\r\n",
         "a: b \n",
@@ -72,6 +94,14 @@ def test_all_else_is_left_to_libyaml(text: str) -> None:
     assert read_simple(text) is None
 
 
+@pytest.mark.parametrize("form", ["to: [{}]\n", "to:\n- {}\n"])
+def test_a_long_list_is_left_to_who_counts_values(form: str) -> None:
+    between = ", " if "[" in form else "\n- "
+    for number in (MAX_ITEMS, MAX_ITEMS + 1):
+        text = form.format(between.join(["a"] * number))
+        assert (read_simple(text) is None) is (number > MAX_ITEMS)
+
+
 PIECES = st.sampled_from(
     [
         *("from", "to", "text", "subject", ": ", ":", " ", "  ", "   ", "\n", "\n\n", "\n  ", "|"),
@@ -79,6 +109,16 @@ PIECES = st.sampled_from(
         *("{", "}", "[", "]", ",", "\t", "\r", "\r\n", "\\", "é", "祝", "a", "B", "0", "1.5"),
         *("null", "no", "~", "<<", "a@example.org", "A <a@example.org>", ";", "=", "(", ")", "+"),
         *("to: a@example.org\n", 'subject: "x y"\n', "text: |\n  x\n", "  y\n", " \n", "    \n"),
+        *(
+            "[a, b]\n",
+            "cc: [a, ",
+            "b]",
+            ", ",
+            "bcc:\n- a\n",
+            "- b\n",
+            "reply_to:\n  - a\n",
+            "  - b\n",
+        ),
     ]
 )
 
@@ -102,3 +142,17 @@ def test_blocks_are_read_alike(lines: list[str], more: str) -> None:
     text = "text: |\n" + "\n".join(lines) + "\n" + more
     document = read_simple(text)
     assert document is None or document == by_libyaml(text)
+
+
+@settings(max_examples=500)
+@given(
+    items=st.lists(st.text("ab0.,-/_ :#[]&", max_size=6), min_size=1, max_size=4),
+    margin=st.sampled_from(["", "", "  ", " "]),
+    between=st.sampled_from([", ", ", ", ",", " , "]),
+    more=st.sampled_from(["", "cc: b\n", "- c\n", "  - c\n", "   c\n"]),
+)
+def test_lists_are_read_alike(items: list[str], margin: str, between: str, more: str) -> None:
+    dashed = "".join(f"{margin}- {item}\n" for item in items)
+    for text in (f"to:\n{dashed}{more}", f"to: [{between.join(items)}]\n{more}"):
+        document = read_simple(text)
+        assert document is None or document == by_libyaml(text)
