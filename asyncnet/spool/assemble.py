@@ -120,7 +120,7 @@ def assemble(job: Job, rules: Rules, *, owner: int, now: float, seed: str) -> As
         job.priority,
         job.on_doubt or rules.queue.on_doubt,
         job.meta,
-        tuple(work.warnings),
+        (*work.warnings, *warnings_of_times(job, now)),
         letter,
     )
 
@@ -134,6 +134,13 @@ def times_of(job: Job, queue: QueueSettings, now: float) -> tuple[float, float]:
     """When it is due and when it expires."""
     due_at = max(now, job.send_at.timestamp()) if job.send_at else now
     return due_at, job.expires_at.timestamp() if job.expires_at else due_at + queue.lifetime
+
+
+def warnings_of_times(job: Job, now: float) -> tuple[str, ...]:
+    """What its writer should know: it is no mistake of the file, which was right at its time."""
+    if job.expires_at is None or job.expires_at.timestamp() > now:
+        return ()
+    return ("expires_at is over: it is sent to nobody",)
 
 
 def route_of(job: Job, rules: Rules) -> Route | Problem:

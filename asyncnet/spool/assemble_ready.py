@@ -22,7 +22,14 @@ from asyncnet.mime.ready import (
     ready_message,
 )
 from asyncnet.mime.ready_header import HeaderEnvelope, header_envelope, repeated, text_problem
-from asyncnet.spool.assemble import Outgoing, Rules, envelope_of, route_of, times_of
+from asyncnet.spool.assemble import (
+    Outgoing,
+    Rules,
+    envelope_of,
+    route_of,
+    times_of,
+    warnings_of_times,
+)
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.job import Job
 from asyncnet.spool.ready_orders import Orders, of_envelope
@@ -72,9 +79,12 @@ def assemble_ready(
         priority=job.priority,
         on_doubt=job.on_doubt or rules.queue.on_doubt,
         meta=job.meta,
-        warnings=tuple(
-            f"{name}: stands more than once in the header; readers differ in which they show"
-            for name in repeated(kept)
+        warnings=(
+            *(
+                f"{name}: stands more than once in the header; readers differ in which they show"
+                for name in repeated(kept)
+            ),
+            *warnings_of_times(job, now),
         ),
     )
 

@@ -75,6 +75,15 @@ def test_what_the_job_says_goes_before(tmp_path: Path) -> None:
     assert made.meta == {"t": "1"}
 
 
+@pytest.mark.parametrize(
+    ("moment", "warnings"),
+    [("10:30:00", ("expires_at is over: it is sent to nobody",)), ("10:30:01", ())],
+)
+def test_a_time_that_is_over_is_told(tmp_path: Path, moment: str, warnings: object) -> None:
+    job = f"to: b@example.org\ntext: x\nexpires_at: 2026-11-22T{moment}Z\n"
+    assert make(tmp_path, job).warnings == warnings
+
+
 def test_send_at_in_the_past_means_now(tmp_path: Path) -> None:
     made = make(tmp_path, "to: b@example.org\ntext: x\nsend_at: 2026-01-01T00:00:00Z\n")
     assert made.due_at == NOW
