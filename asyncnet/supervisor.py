@@ -121,6 +121,7 @@ class Daemon:
         self._watched = Watched()
         self._open = AsyncExitStack()
         self._services: dict[asyncio.Task[None], Stop] = {}
+        self._something_ended = asyncio.Event()  # a service, or the time to run
         self._store: Store | None = None
         self._folder: SpoolFolder | None = None
         self._control: ControlListener | None = None
@@ -318,14 +319,18 @@ class Daemon:
 
     def _run(self, service: Service, stop: Stop) -> None:
         task = asyncio.create_task(service.run(), name=type(service).__name__)
+        # Also of those that a reload starts, while run() waits for what there was before.
+        task.add_done_callback(lambda _: self._something_ended.set())
         self._services[task] = stop
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until stopping is set.  Raises what a service died of."""
         waiter = asyncio.create_task(stopping.wait(), name="stopping")
+        waiter.add_done_callback(lambda _: self._something_ended.set())
         try:
             while not waiter.done():
-                await asyncio.wait([waiter, *self._services], return_when=asyncio.FIRST_COMPLETED)
+                await self._something_ended.wait()
+                self._something_ended.clear()
                 for task in [task for task in self._services if task.done()]:
                     del self._services[task]
                     task.result()

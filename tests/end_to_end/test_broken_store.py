@@ -68,3 +68,43 @@ async def test_a_failed_commit_ends_the_daemon_and_costs_no_mail(
     assert sorted(path.name for path in sent.iterdir()) == ["job.result.json", "job.yaml"]
     # Taken by the server, its verdict not committed: in doubt, and sent again.
     assert sink.stored == (2 if step == "settle" else 1)
+
+
+@pytest.mark.parametrize("step", ["accept", "lease", "mark_reported"])
+async def test_a_failed_commit_ends_the_daemon_after_a_reload_too(
+    tmp_path: Path, make_sink: Any, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whose services are others than those that it began with."""
+    monkeypatch.setattr(supervisor, "SWITCH_INTERVAL_S", sys.getswitchinterval())
+    sink = await make_sink()
+    config = tmp_path / "asyncnet.toml"
+    config.write_text(config_text(tmp_path, sink.endpoints[0].port))
+    settings = load(config)
+    fails = asyncio.Event()  # until it is set, all goes well
+
+    def make_store(settings: Settings) -> SqliteStore:
+        store = broken_at(step, settings)
+        broken = getattr(store, step)
+
+        async def breaks_later(*given: Any, **named: Any) -> Any:
+            if fails.is_set():
+                return await broken(*given, **named)
+            return await getattr(SqliteStore, step)(store, *given, **named)
+
+        setattr(store, step, breaks_later)
+        return store
+
+    daemon = Daemon(settings, make_store=make_store)
+    await daemon.start()
+    running = asyncio.create_task(daemon.run(asyncio.Event()))
+    try:
+        async with asyncio.timeout(20):
+            await daemon.reload(settings)
+            fails.set()
+            aside = tmp_path / "spool" / "job"
+            aside.write_text(JOB)
+            aside.rename(tmp_path / "spool" / "pickup" / "job.yaml")
+            with pytest.raises(StoreBroken):
+                await running
+    finally:
+        await daemon.stop()
