@@ -155,7 +155,7 @@ def _does(it: Explanation) -> str:
             return "notes it; nothing that comes later changes it"
         case Action.DONE:
             return "gives up at once, and says so in the result"
-        case Action.NEXT_TRANSACTION:
+        case Action.NEXT_TRANSACTION | Action.ITS_TURN:
             return "sends to the others, and to this one in another transaction at once"
         case Action.RECONNECT:
             return "opens a new connection and tries again at once; if that fails, too, it waits"

@@ -274,7 +274,8 @@ async def _transact(
                 for address, answer in zip(batch, answers, strict=True)
             }
             verdicts |= {address: judgement.verdict for address, judgement in judged.items()}
-            again = [a for a, j in judged.items() if j.action is Action.NEXT_TRANSACTION]
+            another = (Action.NEXT_TRANSACTION, Action.ITS_TURN)
+            again = [address for address, it in judged.items() if it.action in another]
             pending = again + pending[len(batch) :]
             if not exchange.usable or len(again) == len(batch):
                 break

@@ -50,6 +50,7 @@ class Action(Enum):
     DONE = "done"  # nothing: the verdict is final, or in doubt and the store's to decide
     BACK_OFF = "back off"  # this message waits for its next attempt
     NEXT_TRANSACTION = "next transaction"  # the server took others; this one goes at once
+    ITS_TURN = "its turn"  # it was not named yet: the next transaction is for it
     RECONNECT = "reconnect"  # a new connection now; waiting does not help
     HOLD_ACCOUNT = "hold account"  # no mail of the account until a time; no attempt is burnt
     FEWER_CONNECTIONS = "fewer connections"  # the same, and one connection less from then on
@@ -83,7 +84,8 @@ def judge(answer: RecipientReply, book: RuleBook, attempts: int) -> Judgement:
         ours = answer.kind is not None  # we would not send it; else the connection was lost
         kind = answer.kind or Kind.RECONNECT
         return _unanswered(answer.phase, kind, answer.detail, book, final=ours)
-    return judge_reply(answer.phase, answer.reply, book, attempts)
+    judgement = judge_reply(answer.phase, answer.reply, book, attempts)
+    return judgement if answer.named else judgement._replace(action=Action.ITS_TURN)
 
 
 def judge_failure(failed: ExchangeFailed, book: RuleBook) -> Judgement:

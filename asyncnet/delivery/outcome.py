@@ -1,6 +1,6 @@
 """What one attempt comes to: the judgements of all its recipients put together.  No I/O."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -42,13 +42,14 @@ def combine(
     """Put the judgements of the positions tried together; untouched: there are more to try."""
     accepted, in_doubt = RecipientStatus.ACCEPTED, RecipientStatus.IN_DOUBT
     taken = any([j.verdict.status is accepted for j in judgements.values()])
+    heard = taken or _heard(judgements.values())
     verdicts: dict[int, Verdict] = {}
     waiting: list[int] = []
     delays_s: list[float] = []
     trouble: Judgement | None = None
     more = untouched
     for position, judgement in judgements.items():
-        it = _settled(judgement, taken=taken)
+        it = _settled(judgement, taken=taken, heard=heard)
         verdicts[position] = it.verdict
         if it.action is Action.BACK_OFF or it.verdict.status is in_doubt:
             waiting.append(position)
@@ -56,7 +57,7 @@ def combine(
                 delays_s.append(it.delay_s)
         if trouble is None and it.scope is Scope.ACCOUNT:
             trouble = it
-        more = more or it.action is Action.NEXT_TRANSACTION
+        more = more or it.action in (Action.NEXT_TRANSACTION, Action.ITS_TURN)
     retry_at = {}
     if waiting:
         # They share one time: the longest wait that was asked for.
@@ -74,11 +75,19 @@ def combine(
     )
 
 
-def _settled(judgement: Judgement, *, taken: bool) -> Judgement:
+def _heard(judgements: Iterable[Judgement]) -> bool:
+    """Whether the server said something of those who were named, and not of the message alone."""
+    named = [j.verdict.phase for j in judgements if j.action is not Action.ITS_TURN]
+    return any([phase not in BEFORE_MAIL and phase is not Phase.MAIL for phase in named])
+
+
+def _settled(judgement: Judgement, *, taken: bool, heard: bool) -> Judgement:
     """What is left of an action that was tried already, or that would go round for ever."""
     action = judgement.action
     if action is Action.NEXT_TRANSACTION and not taken:
         # "Too many" although the server took nobody: the next transaction would fare the same.
+        return judgement._replace(action=Action.BACK_OFF)
+    if action is Action.ITS_TURN and not heard:
         return judgement._replace(action=Action.BACK_OFF)
     if action is not Action.RECONNECT:
         return judgement

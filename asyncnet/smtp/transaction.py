@@ -59,7 +59,8 @@ class RecipientReply:
     reply is None where none came: detail says what happened instead, and kind what sort of
     trouble it is, where it was ours to decide before a word was said.  The recipient was accepted
     exactly when phase is DOT and the code is 2yz.  in_doubt: the end of the content was sent and
-    its reply never came (RFC 1047).
+    its reply never came (RFC 1047).  named False: the server was not told of the recipient, and
+    reply is ours.
     """
 
     phase: Phase
@@ -67,6 +68,7 @@ class RecipientReply:
     detail: str = ""
     in_doubt: bool = False
     kind: Kind | None = None
+    named: bool = True
 
 
 def obstacle(
@@ -175,7 +177,7 @@ class Transaction:
         Whoever reads this sends them in another transaction.
         """
         over = Reply(452, (f"4.5.3 over the server's limit of {limit} recipients",))
-        left = RecipientReply(Phase.RCPT, over, "not sent: LIMITS RCPTMAX")
+        left = RecipientReply(Phase.RCPT, over, "not sent: LIMITS RCPTMAX", named=False)
         self.replies[limit:] = [left] * (len(self.replies) - limit)
         self._positions = range(limit)
 
@@ -220,7 +222,7 @@ class Transaction:
 
     def receive(self, answer: Answer) -> None:
         """Note the reply to one of the commands."""
-        kind, reply = answer
+        kind, reply = answer[0], answer[1].shortened()
         positive = 200 <= reply.code <= 299
         # To who is refused already it is the right answer.
         lost_thread = reply.code in (500, 502, 503) and not self.hopeless
