@@ -198,6 +198,11 @@ TLS: dict[str, Fault] = {
     "250 to STARTTLS": in_tls(
         {"STARTTLS": Say(b"250 ok\r\n")}, "deferred 250 tls protocol|down", never=("AUTH",)
     ),
+    "421 to STARTTLS": in_tls(
+        {"STARTTLS": HangUp(b"421 4.3.2 bye\r\n")},
+        "deferred 421 tls tls|down",
+        never=("AUTH",),
+    ),
     "says nothing to STARTTLS": in_tls(
         {"STARTTLS": Silence()}, "deferred - tls network|down", late="tls_s"
     ),
@@ -337,6 +342,18 @@ LOGIN = {
     "hangs up at AUTH": in_tls({"AUTH": HangUp()}, "deferred - auth network|down"),
     "421 to AUTH": in_tls(
         {"AUTH": HangUp(b"421 4.7.0 too many\r\n")}, "deferred 421 auth transient|down"
+    ),
+    "resets at AUTH": in_tls({"AUTH": Reset()}, "deferred - auth network|down"),
+    "says nothing to the password": in_tls(
+        {"AUTH": Say(challenge("Password:")), "other": Silence()},
+        "deferred - auth network|down",
+        late="auth_s",
+        offered=("AUTH LOGIN",),
+    ),
+    "hangs up at the password": in_tls(
+        {"AUTH": Say(challenge("Password:")), "other": HangUp()},
+        "deferred - auth network|down",
+        offered=("AUTH LOGIN",),
     ),
     "says nothing to AUTH": in_tls(
         {"AUTH": Silence()}, "deferred - auth network|down", late="auth_s"
@@ -502,6 +519,7 @@ ENVELOPE = {
         ("rejected 550 rcpt recipient", "deferred - rcpt reconnect"),
         BY_DATA,
     ),
+    "resets at RCPT": Fault({"RCPT": Reset()}, "deferred - rcpt reconnect", ("serial",), talks=2),
     "says nothing to RCPT": Fault(
         {"RCPT": Silence()}, "deferred - rcpt reconnect", ("serial",), late="rcpt_s", talks=2
     ),
