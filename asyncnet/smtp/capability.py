@@ -30,14 +30,25 @@ class Capabilities:
         """The SASL mechanisms of AUTH, in the server's order (RFC 4954 section 3)."""
         return tuple(self.keywords.get("AUTH", "").upper().split())
 
-    @cached_property
+    @property
     def recipient_limit(self) -> int | None:
         """RCPTMAX of LIMITS: recipients in one transaction (RFC 9422 section 3.2)."""
+        return self._limits.get("RCPTMAX")
+
+    @property
+    def message_limit(self) -> int | None:
+        """MAILMAX of LIMITS: transactions over one connection (RFC 9422 section 3.1)."""
+        return self._limits.get("MAILMAX")
+
+    @cached_property
+    def _limits(self) -> Mapping[str, int]:
+        """Those of LIMITS that are numbers above 0 (RFC 9422 section 2)."""
+        found = {}
         for limit in self.keywords.get("LIMITS", "").upper().split():
             name, _, value = limit.partition("=")
-            if name == "RCPTMAX" and _NUMBER.fullmatch(value):
-                return int(value) or None
-        return None
+            if _NUMBER.fullmatch(value) and int(value):
+                found.setdefault(name, int(value))
+        return found
 
 
 def parse_capabilities(reply: Reply) -> Capabilities:
