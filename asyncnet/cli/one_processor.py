@@ -10,6 +10,7 @@ one that has become busy.
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 ASK_EVERY_S = 5.0
 ASKING_S = 0.02  # all are open to us meanwhile: who has to wait is moved within a few ms
 
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # for a time
 _THREADS = Path("/proc/self/task")
 _PROCESSOR = 36  # the field of stat, counted behind the name (proc(5): 39)
 
@@ -24,17 +26,23 @@ _PROCESSOR = 36  # the field of stat, counted behind the name (proc(5): 39)
 async def stay_on_one() -> None:
     """Keep all threads on the processor where the caller's loop runs, until it is cancelled.
 
-    Returns where there is only one for us, or where the system has no such thing or refuses it.
+    Returns where there is only one for us, or where the system has no such thing or refuses it: all
+    that are allowed are open again then, if the system lets us.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
     allowed = os.sched_getaffinity(0)
-    with contextlib.suppress(OSError):
-        while len(allowed) > 1:
+    while len(allowed) > 1:
+        try:
             _keep_to(allowed)
             await asyncio.sleep(ASKING_S)
             _keep_to([_present()])
-            await asyncio.sleep(ASK_EVERY_S)
+        except OSError as error:
+            if error.errno not in _SCARCE:
+                with contextlib.suppress(OSError):
+                    _keep_to(allowed)
+                return
+        await asyncio.sleep(ASK_EVERY_S)
 
 
 def _keep_to(processors: Iterable[int]) -> None:

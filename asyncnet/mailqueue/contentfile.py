@@ -179,7 +179,11 @@ def _not_written(folder: Path, error: OSError) -> StoreError:
 
 
 class SharedFlush:
-    """One flush for all threads that asked before it began; never two at a time."""
+    """One flush for all threads that asked before it began; never two at a time.
+
+    After StoreBroken it is not tried again: the system may have dropped what it could not write,
+    and would call the next flush a good one.
+    """
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
@@ -187,6 +191,7 @@ class SharedFlush:
         self._flushing = Lock()
         self._asked = 0
         self._served = 0
+        self._broken: StoreBroken | None = None
 
     def wait(self) -> None:
         """Return after a flush that began after this call.  Raises what it raises."""
@@ -194,11 +199,18 @@ class SharedFlush:
             self._asked += 1
             number = self._asked
         with self._flushing:
+            if self._broken is not None:
+                # One of its own for each: a traceback grows with every raise.
+                raise StoreBroken(str(self._broken)) from self._broken
             if self._served >= number:
                 return
             with self._counting:
                 served = self._asked
-            self._flush()
+            try:
+                self._flush()
+            except StoreBroken as error:
+                self._broken = error
+                raise
             self._served = served
 
 

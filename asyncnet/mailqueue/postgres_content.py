@@ -7,11 +7,11 @@ coroutine can be awaited.  The next blocks are fetched while those before are on
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
 
-from asyncnet.mail.letter import Content, ContentError, DistantContent
+from asyncnet.mail.letter import Content, ContentError, DistantContent, Octets
 from asyncnet.mailqueue.postgres_access import Access, Connection, Damaged
 from asyncnet.mailqueue.postgres_link import QUERIES, Link
 from asyncnet.mailqueue.store import StoreError
@@ -28,16 +28,17 @@ class LocalFault(Exception):
         self.error = error
 
 
-async def write_parts(connection: Connection, job: int, content: Content) -> None:
-    """Put the content into rows of the job.
+async def write_parts(
+    connection: Connection, job: int, content: Content, threads: Executor
+) -> None:
+    """Put the content into rows of the job.  What does not lie in memory is read in threads.
 
     Raises ContentError or LocalFault; the transaction is to be undone then.
     """
     # Not by COPY: where the line is lost in the middle of one, the driver fails at its own end.
     blocks = content.blocks()
     written = first = 0
-    # Files may lie on a slow disk: the loop does not wait for them.
-    while parts := await asyncio.to_thread(_next, blocks):
+    while parts := await _next(content, blocks, threads):
         written += sum(map(len, parts))
         if written > content.octets:
             break
@@ -47,7 +48,15 @@ async def write_parts(connection: Connection, job: int, content: Content) -> Non
         raise ContentError(f"the content is not {content.octets} octets long")
 
 
-def _next(blocks: Iterator[bytes]) -> list[bytes]:
+async def _next(content: Content, blocks: Iterator[bytes], threads: Executor) -> list[bytes]:
+    if isinstance(content, Octets):
+        return _read(blocks)
+    # Files may lie on a slow disk, or on one that hangs: the loop does not wait for them, nor does
+    # any of the threads that it has for others.
+    return await asyncio.get_running_loop().run_in_executor(threads, _read, blocks)
+
+
+def _read(blocks: Iterator[bytes]) -> list[bytes]:
     try:
         return list(islice(blocks, PARTS_AT_ONCE))
     except OSError as error:

@@ -1,9 +1,10 @@
 """What a PostgreSQL store does over its connections, call by call: the transactions."""
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from asyncnet.mail.letter import Content
+from asyncnet.mail.letter import Content, Octets
 from asyncnet.mailqueue import postgres_steps as steps
 from asyncnet.mailqueue import postgres_words
 from asyncnet.mailqueue.postgres_access import Access, Connection, Damaged, Unsound
@@ -45,7 +46,11 @@ class Work:
         self._window_s = window_s
         self._turns = Turns()
         self._taking = Link(access)
-        self._streaming = Link(access)
+        self._streaming = Link(access)  # from memory
+        # From files, which may lie on a disk that hangs: whatever waits for one has a connection
+        # and a thread apart, so that it keeps only its like waiting.
+        self._reading = Link(access)
+        self._reading_thread = ThreadPoolExecutor(1, "mailqueue-unread")
         self._leasing = Link(access)
         self._marking = Link(access)
         self._settling = Link(access)
@@ -59,8 +64,9 @@ class Work:
 
     async def close(self) -> None:
         await self.contents.close()
-        for link in (self._taking, self._streaming, self._leasing, self._marking):
+        for link in (self._taking, self._streaming, self._reading, self._leasing, self._marking):
             await link.close()
+        self._reading_thread.shutdown(wait=False)
         await self._settling.close()
         await self.asking.close()
 
@@ -72,9 +78,8 @@ class Work:
         queue_id = arrival.message.claim.queue_id
         if await self._taking.ask("known", [queue_id]):
             return Acceptance.KNOWN  # before anything is streamed
-        return await self._streaming.transact(
-            partial(self._accept_streamed, arrival=arrival, content=content)
-        )
+        link = self._streaming if isinstance(content, Octets) else self._reading
+        return await link.transact(partial(self._accept_streamed, arrival=arrival, content=content))
 
     async def refuse(self, refusals: Sequence[Row]) -> list[None]:
         values = [(*row, self.owner) for row in refusals]
@@ -193,7 +198,7 @@ class Work:
         self, connection: Connection, arrival: Arrival, content: Content
     ) -> Acceptance:
         ((job,),) = await steps.rows(connection, "reserve_id")
-        await write_parts(connection, job, content)
+        await write_parts(connection, job, content, self._reading_thread)
         streamed = Arrival(arrival.message, arrival.size_octets, arrival.now, job=job)
         (outcome,) = await self._accept(connection, [streamed])
         if outcome is not Acceptance.QUEUED:

@@ -6,7 +6,7 @@ process owns the queue is for the caller to see to; others may read (reader).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +45,7 @@ from asyncnet.mailqueue.writer import Urgency, Writer
 T = TypeVar("T")
 
 FILES_TOGETHER = 32  # contents that one thread writes, each with a descriptor meanwhile
+UNREAD_AT_ONCE = 4  # contents that are read while they are written
 
 
 class SqliteStore:
@@ -64,6 +65,9 @@ class SqliteStore:
         # Questions have a thread and a connection of their own: a long list of records must
         # not hold up a commit.
         self._reading = ThreadPoolExecutor(1, "mailqueue-reader")
+        # What has yet to be read may lie on a disk that hangs.  In the loop's own threads a few of
+        # those would stop all that waits for one: flushes, results, other contents.
+        self._unread = ThreadPoolExecutor(UNREAD_AT_ONCE, "mailqueue-unread")
         self._arriving: dict[str, asyncio.Task[Acceptance]] = {}  # the last of each queue id
         self._small_files: GroupCommit[tuple[str, Content], None] = GroupCommit(
             self._write_files, unsound=(ValueError,), max_batch=FILES_TOGETHER
@@ -89,6 +93,8 @@ class SqliteStore:
         self.finished.set()
 
     async def close(self) -> None:
+        # One that hangs is waited for, too: its thread removes its file by name in the end, which
+        # must not be the file of whoever opens the queue after us.
         while self._arriving:
             await asyncio.wait(self._arriving.values())
         # The writer goes last: who closes a file last, empties and removes its log.
@@ -97,6 +103,7 @@ class SqliteStore:
             await self._in_reading_thread(reader.close)
         await self._writer.stop()
         self._reading.shutdown(wait=False)
+        self._unread.shutdown(wait=False)
 
     def accept(self, message: NewMessage, content: Content, now: float) -> Awaitable[Acceptance]:
         if content.octets <= INLINE_OCTETS:
@@ -259,14 +266,18 @@ class SqliteStore:
         """Raises what stands at ContentFolder.write()."""
         if isinstance(content, Octets) and content.octets <= HELD_OCTETS:
             await self._small_files.submit((queue_id, content))
-        elif error := (await self._write_files([(queue_id, content)]))[0]:
+            return
+        threads = None if isinstance(content, Octets) else self._unread
+        if error := (await self._write_files([(queue_id, content)], threads))[0]:
             raise error
 
     async def _write_files(
-        self, contents: Sequence[tuple[str, Content]]
+        self, contents: Sequence[tuple[str, Content]], threads: Executor | None = None
     ) -> Sequence[Exception | None]:
+        """threads: None for the loop's own, where nothing may be read but memory."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.to_thread(self._contents.write, contents)
+            return await loop.run_in_executor(threads, self._contents.write, contents)
         except StoreBroken as error:
             self._writer.declare_broken(error)
             raise

@@ -43,7 +43,7 @@ class Capabilities:
     @cached_property
     def _limits(self) -> Mapping[str, int]:
         """Those of LIMITS that are numbers above 0 (RFC 9422 section 2)."""
-        found = {}
+        found: dict[str, int] = {}
         for limit in self.keywords.get("LIMITS", "").upper().split():
             name, _, value = limit.partition("=")
             if _NUMBER.fullmatch(value) and int(value):

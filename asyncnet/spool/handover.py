@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -23,7 +24,15 @@ from asyncnet.spool.letter_digest import digest_of_job, digest_of_octets
 from asyncnet.spool.ready_orders import Orders
 from asyncnet.spool.taking import Taken
 
+T = TypeVar("T")
+
+READ_AT_ONCE = 4  # jobs with files
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def _reading_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(READ_AT_ONCE, "job-files")
 
 
 class TooEarly(Exception):
@@ -46,7 +55,11 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """What is needed for it.  clock gives seconds since the epoch."""
+    """What is needed for it.  clock gives seconds since the epoch.
+
+    The files of jobs are read in threads of its own, which end with it: they may lie on a disk
+    that hangs, and a few such reads in the loop's threads would stop all that waits for one.
+    """
 
     store: Store
     queue: Path  # the folder where claimed jobs lie
@@ -55,6 +68,9 @@ class HandOver:
     settle_s: float
     clock: Callable[[], float]
     on_step: Callable[[str], None]
+    _reading: ThreadPoolExecutor = field(
+        default_factory=_reading_threads, init=False, repr=False, compare=False
+    )
 
     def begin(self, claim: Claim, taken: Taken) -> Begun | None:
         """Give the store a job that needs nothing else; None where it does: bring() it.
@@ -152,7 +168,7 @@ class HandOver:
                 self._postpone(taken)
             return mistaken
 
-        return await asyncio.to_thread(work) if _has_files(mistaken.rest) else work()
+        return await self._done(work, mistaken.rest)
 
     def _postpone(self, taken: Taken) -> None:
         wait_s = self.settle_s - (self.clock() - taken.status.st_mtime)
@@ -174,8 +190,13 @@ class HandOver:
                 outgoing = without_accepted(outgoing, taken.earlier, letter)
             return outgoing, _held(content)
 
-        # Files may lie on a slow disk; a job without any is made faster than a thread is woken.
-        return await asyncio.to_thread(work) if _has_files(job) else work()
+        return await self._done(work, job)
+
+    async def _done(self, work: Callable[[], T], job: Job | Orders) -> T:
+        # A job without files is made faster than a thread is woken.
+        if not _has_files(job):
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
 
     def _compose_job(self, claim: Claim, job: Job, owner: int) -> tuple[Outgoing, Content]:
         now, seed = self.clock(), claim.queue_id

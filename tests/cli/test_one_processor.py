@@ -86,6 +86,68 @@ async def test_where_the_system_refuses_the_daemon_goes_on_without(
     await asyncio.wait_for(one_processor.stay_on_one(), timeout=10)
 
 
+several = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) == 1,
+    reason="LEFT OUT: there is one processor for us",
+)
+
+
+@several
+def test_without_descriptors_it_tries_again() -> None:
+    script = """
+    import resource
+
+    some, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    failed = []
+    def note_failure(processors, noting=one_processor._keep_to):
+        try:
+            noting(processors)
+        except OSError as error:
+            failed.append(error)
+            raise
+    one_processor._keep_to = note_failure
+
+    async def until(condition, staying):
+        while not condition() and not staying.done():
+            await asyncio.sleep(0)
+
+    async def main():
+        staying = asyncio.create_task(one_processor.stay_on_one())
+        await until(lambda: len(asked) >= 2, staying)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
+        await until(lambda: len(failed) >= 2, staying)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (some, most))
+        seen = len(asked)
+        await until(lambda: len(asked) >= seen + 4, staying)
+        print(failed[0].strerror, staying.done())
+        staying.cancel()
+
+    asyncio.run(main())
+    """
+    assert told(BEGINNING + textwrap.dedent(script)) == ["Too many open files False"]
+
+
+@several
+def test_a_refusal_later_on_leaves_all_that_are_allowed_open() -> None:
+    script = """
+    present = one_processor._present
+    def refused_later():
+        if len(asked) < 4:
+            return present()
+        one_processor._keep_to = refuse_once
+        return present()
+    def refuse_once(processors):
+        one_processor._keep_to = note
+        os.sched_setaffinity(0, [present()])  # as far as it got
+        os.sched_setaffinity(0, [])  # which no system takes
+    one_processor._present = refused_later
+
+    asyncio.run(one_processor.stay_on_one())
+    print(os.sched_getaffinity(0) == allowed)
+    """
+    assert told(BEGINNING + textwrap.dedent(script)) == ["True"]
+
+
 async def test_the_daemon_does_so(tmp_path: Path) -> None:
     async with running(tmp_path, config_text(tmp_path, 9)) as daemon:
         threads = Path(f"/proc/{daemon.process.pid}/task")

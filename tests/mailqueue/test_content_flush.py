@@ -3,13 +3,13 @@
 import asyncio
 import errno
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from asyncnet.mail.letter import ContentError, Octets
+from asyncnet.mailqueue.contentfile import ContentFolder
 from asyncnet.mailqueue.store import Acceptance, StoreBroken, StoreError
 from tests.mailqueue.engines import SqliteEngine
 from tests.mailqueue.faulty_disk import Disk, faulty_disk
@@ -134,26 +134,34 @@ async def test_a_flush_that_fails_is_the_end_for_all_of_them(
         await store.accept(message("Q9"), LARGE, NOW)
 
 
-async def test_content_that_has_yet_to_be_read_keeps_no_other_waiting(
-    sqlite: SqliteEngine,
+@pytest.mark.parametrize(("number", "then"), [(errno.EIO, StoreBroken), (errno.ENOSPC, type(None))])
+def test_after_a_failed_flush_of_the_names_there_is_no_good_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, then: type
 ) -> None:
-    """Its files may lie on a disk that hangs."""
-    read_on = threading.Event()
+    """Want of room is no such failure: nothing was dropped."""
+    faults = [OSError(number, os.strerror(number))]
 
-    class Hanging:
-        octets = LARGE.octets
+    def fail_once(descriptor: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")) == tmp_path and faults:
+            raise faults.pop()
+        fsync(descriptor)
 
-        def blocks(self) -> Iterator[bytes]:
-            read_on.wait(60)
-            yield LARGE.data
+    def written(queue_id: str) -> Exception | None:
+        try:
+            (error,) = folder.write([(queue_id, LARGE)])
+        except StoreBroken as broken:
+            return broken
+        return error
 
-    store = await sqlite.open()
-    hanging = asyncio.ensure_future(store.accept(message("Q1"), Hanging(), NOW))
-    for it in ("Q2", "Q3"):
-        assert await store.accept(message(it), LARGE, NOW) is Acceptance.QUEUED
-    assert not hanging.done()
-    read_on.set()
-    assert await hanging is Acceptance.QUEUED
+    fsync, folder = os.fsync, ContentFolder(tmp_path)
+    monkeypatch.setattr(os, "fsync", fail_once)
+    first, *others = [written(it) for it in ids(3)]
+    assert isinstance(first, StoreError)
+    assert [type(it) for it in others] == [then] * 2
+    assert len({id(it) for it in (first, *others) if it is not None}) == (3 if others[0] else 1)
+    assert not faults
+    kept = [] if others[0] else ["Q2.msg", "Q3.msg"]
+    assert sorted(os.listdir(tmp_path)) == kept
 
 
 # A file that is there already.

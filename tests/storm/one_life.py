@@ -19,7 +19,7 @@ from tests.bench.sink import NoCompiler
 from tests.support.daemon import REPOSITORY, DaemonProcess, config_text, start
 from tests.support.short_write import ShortWrite
 from tests.support.smtp_server import CAPABILITIES, ScriptedServer
-from tests.support.steady_daemon import READER, WORKER, WRITER
+from tests.support.steady_daemon import FILES, READER, WORKER, WRITER
 from tests.support.strace import Call, Strace, calls, struck
 
 SHORT = "half"
@@ -335,11 +335,11 @@ class Life:
         return self._daemon, self._threads(self._daemon.process.pid)
 
     def _threads(self, pid: int) -> dict[str, int]:
-        names = {f"{WORKER}_0": "worker", WRITER: "writer", READER: "reader"}
+        names = {f"{WORKER}_0": "worker", f"{FILES}_0": "files", WRITER: "writer", READER: "reader"}
         found = {"loop": pid}
         for task in Path(f"/proc/{pid}/task").iterdir():
             comm = (task / "comm").read_text().strip()
             if comm in names:
                 found[names[comm]] = int(task.name)
-        assert len(found) == 4, found
+        assert len(found) == 5, found
         return found

@@ -19,7 +19,8 @@ from asyncnet.config.file import load
 from asyncnet.providers.builtin import catalogue
 from asyncnet.supervisor import Daemon
 
-WORKER, WRITER, READER = "worker", "mailqueue-write", "mailqueue-reade"  # 15 octets, proc(5)
+WORKER, FILES = "worker", "job-files"
+WRITER, READER = "mailqueue-write", "mailqueue-reade"  # 15 octets, proc(5)
 
 
 _named = {threading.main_thread()}
