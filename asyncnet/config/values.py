@@ -92,6 +92,8 @@ def parse_endpoint(value: object, default_port: int | None = None) -> Endpoint:
     if match is None:
         raise ValueError(f'{value!r} is no address; write "127.0.0.1:8080" or "[::1]:8080"')
     if match[2] is None and default_port is None:
+        if re.fullmatch(r"[0-9]{1,5}", value):
+            raise ValueError(f'{value!r} is a port alone; write "127.0.0.1:{value}", say')
         raise ValueError(f'{value!r} has no port; write "{value}:8080", say')
     port = int(match[2]) if match[2] is not None else default_port
     assert port is not None

@@ -19,7 +19,17 @@ SPEED_HEAD_OCTETS = 2_048  # longer heads are rare, and 128 of them would be mem
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"  # RFC 9110 section 5.6.2
 _REGISTERED_NAME = rb"[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}"  # RFC 3986 section 3.2.2
-_AUTHORITY = rb"(?:\[[0-9A-Fa-f:.]++\]|(?:" + _REGISTERED_NAME + rb")++)(?::[0-9]{0,5}+)?+"
+_H16 = rb"[0-9A-Fa-f]{1,4}+"
+_IPV4 = rb"(?:[0-9]{1,3}+\.){3}+[0-9]{1,3}+"
+# Plausible, not proven: the groups before and behind a "::" are not counted together.
+_IPV6 = (
+    rb"(?:%(h16)b:){6}+(?:%(h16)b:%(h16)b|%(ipv4)b)"
+    rb"|(?:%(h16)b(?::%(h16)b){0,6}+)?+::(?:(?:%(h16)b:){0,6}+(?:%(ipv4)b|%(h16)b))?+"
+) % {b"h16": _H16, b"ipv4": _IPV4}
+_IP_FUTURE = rb"[vV][0-9A-Fa-f]++\.[A-Za-z0-9._~!$&'()*+,;=:-]++"
+# RFC 3986 lets any digits be a port, and no digit at all; beyond 65535 there is none.
+_PORT = rb"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[0-5]?+[0-9]{0,4}+)"
+_AUTHORITY = rb"(?:\[(?:%b|%b)\]|(?:%b)++)(?::%b)?+" % (_IPV6, _IP_FUTURE, _REGISTERED_NAME, _PORT)
 # RFC 3986 forbids []\^`{|} as well, but browsers leave them unencoded (the URL standard of the
 # WHATWG lets them pass, in queries above all), and they select nothing here.
 _PLAIN_PATH = rb"/[!$&-;=@-_`a-~]*+"

@@ -6,7 +6,6 @@ this as Task(eager_start=True).
 """
 
 from collections.abc import Coroutine, Generator
-from functools import partial
 from types import coroutine
 from typing import Any, TypeVar, cast
 
@@ -23,20 +22,25 @@ def begin(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T] | None:
         waited_for = work.send(None)
     except StopIteration:
         return None
-    return cast("Coroutine[Any, Any, T]", _rest(work, waited_for))
+    return _rest(work, waited_for)
+
+
+async def _rest(work: Coroutine[Any, Any, T], waited_for: object) -> T:
+    # A generator alone is no coroutine to the Task of Python 3.12.
+    return await _go_on(work, waited_for)
 
 
 @coroutine
-def _rest(work: Coroutine[Any, Any, T], waited_for: object) -> Generator[Any, Any, T]:
+def _go_on(work: Coroutine[Any, Any, T], waited_for: object) -> Generator[Any, Any, T]:
     """As `yield from work`, which knows no coroutine that has begun."""
     while True:
         try:
-            sent = yield waited_for
-        except BaseException as error:  # CancelledError above all: it is work's to judge
-            step = partial(work.throw, error)
-        else:
-            step = partial(work.send, sent)
-        try:
-            waited_for = step()
+            # No name keeps the error: its traceback holds this frame, which would be a cycle.
+            try:
+                sent = yield waited_for
+            except BaseException as error:  # CancelledError above all: it is work's to judge
+                waited_for = work.throw(error)
+            else:
+                waited_for = work.send(sent)
         except StopIteration as end:
             return cast("T", end.value)

@@ -3,9 +3,9 @@
 The ordinary path is one read, one judgement, one write and a close with no await behind it: when
 its request is there a turn of the loop after the connection, as nearly always, it takes no task.
 Everything a client can do to be a burden is bounded: the head by octets and by one deadline,
-the connections by number (the one longest at its head makes room), an unread answer and an
-unwanted body by two seconds.  One sweeper looks at all deadlines, since a timer for each
-connection would cost a tenth of the throughput.
+the connections by number (the one that has had its answer longest makes room, else the one
+longest at its head), an unread answer and an unwanted body by two seconds.  One sweeper looks
+at all deadlines, since a timer for each connection would cost a tenth of the throughput.
 
 Crash story: nothing is kept; a client whose connection breaks asks again.  A reset by the
 client ends its task without a word in the log; only a bug of ours reaches the loop's
@@ -18,6 +18,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from itertools import takewhile
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -48,7 +49,10 @@ Answer: TypeAlias = Callable[[Request], Awaitable[bytes]]
 
 
 class _Connection:
-    """One accepted connection; task and deadline are of those that wait for something."""
+    """One accepted connection; task and deadline are of those that wait for something.
+
+    Nothing of one that has ended is left to the cycle collector, which a flood would outrun.
+    """
 
     __slots__ = ("deadline", "expired", "head", "since", "task", "writer")
 
@@ -186,17 +190,19 @@ class HttpListener:
             connection.task.cancel()
 
     def _make_room(self) -> bool:
-        """Cut off who has been longest at its head; False where nobody is at one.
+        """Cut off who has had its answer longest, else who has been longest at its head.
 
-        Who fills all places with half a request each would keep everybody out for the length of
-        the deadline.  A visitor's head is here within a round trip: it is among the youngest.
+        False where nobody is at either.  Who fills all places with refused requests that stay
+        open, or with half a request each, would keep everybody out for the length of the
+        deadline.  A visitor's head is here within a round trip: it is among the youngest.
         """
-        oldest = next(iter(self._heads), None)
-        if oldest is None:
-            return False
-        del self._heads[oldest]
-        oldest.task.cancel()
-        return True
+        for waiting in (self._endings, self._heads):
+            oldest = next(iter(waiting), None)
+            if oldest is not None:
+                del waiting[oldest]
+                oldest.task.cancel()
+                return True
+        return False
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # One turn of the loop later most requests are there.
@@ -215,12 +221,16 @@ class HttpListener:
         rest = begin(serving) if self._answers_at_once else serving
         if rest is None:
             return
+        try:
+            connection.task = asyncio.Task(rest, loop=self._loop)
+        except BaseException:
+            serving.close()  # one without a task would end the sweeper that meets it
+            raise
+        connection.task.add_done_callback(partial(self._ended, connection, serving))
         self._open.add(connection)
         if connection not in self._endings:
             connection.deadline = self._loop.time() + self._settings.head_timeout
             self._heads[connection] = None
-        connection.task = asyncio.Task(rest, loop=self._loop)
-        connection.task.add_done_callback(partial(self._ended, connection, serving))
 
     def _ended(
         self,
@@ -231,6 +241,7 @@ class HttpListener:
         serving.close()  # closes the connection where its task was cancelled before it began
         self._open.discard(connection)
         self._heads.pop(connection, None)
+        del connection.task  # whose fault, if there is one, holds the connection by its traceback
         if not task.cancelled() and (fault := task.exception()) is not None:
             story = {"message": "a fault of ours in an answer", "exception": fault, "task": task}
             self._loop.call_exception_handler(story)
@@ -242,8 +253,12 @@ class HttpListener:
             try:
                 data = await reader.read(READ_OCTETS)
                 request = read_plain_head(data, self._max_head)
-                if request is None:
-                    request = await self._read_on(connection, reader, data)
+                if request is None and data:
+                    connection.head = RequestReader(self._max_head)
+                    request = connection.head.receive_data(data)
+                del data  # up to 256 KiB, and there may be long to wait
+                if request is None and connection.head is not None:
+                    request = await self._read_on(connection.head, reader)
             except asyncio.CancelledError:
                 request = self._judge_late(connection)
             if request is None:
@@ -256,9 +271,12 @@ class HttpListener:
             if self._timed:
                 self._tell(connection, request, response)
             if request.drain or transport.get_write_buffer_size():
+                del response  # who lingers has a place, and no octets in it
+                connection.head = None
                 await self._end_gently(connection, reader, request.drain)
-        except (OSError, asyncio.CancelledError):
-            # The client is gone, or stop() has lost patience; nobody awaits this.
+        except (OSError, asyncio.CancelledError, GeneratorExit):
+            # The client is gone, its time is over or its place is needed (GeneratorExit: before
+            # its task began), or stop() has lost patience; nobody awaits this.
             transport.abort()
         finally:
             transport.close()
@@ -273,18 +291,13 @@ class HttpListener:
             unread = b"" if connection.head is None else connection.head.unread
             self._log_access(describe_access(request, response, time_s, peer, unread))
 
-    async def _read_on(
-        self, connection: _Connection, reader: asyncio.StreamReader, data: bytes
-    ) -> Request | None:
-        """The Request of a head that is unusual or comes in pieces; None: not one octet came."""
-        if not data:
-            return None
-        head = connection.head = RequestReader(self._settings.max_head)
-        while (request := head.receive_data(data)) is None:
-            data = await reader.read(READ_OCTETS)
-            if not data:
-                return head.refuse("the head ends too soon")
-        return request
+    async def _read_on(self, head: RequestReader, reader: asyncio.StreamReader) -> Request:
+        """The Request of a head that comes in pieces."""
+        while data := await reader.read(READ_OCTETS):
+            if (request := head.receive_data(data)) is not None:
+                return request
+            del data
+        return head.refuse("the head ends too soon")
 
     def _judge_late(self, connection: _Connection) -> Request | None:
         """What becomes of a head that missed its deadline; None: a close without an answer."""
@@ -305,9 +318,10 @@ class HttpListener:
         try:
             if drain and not writer.transport.is_closing():
                 writer.write_eof()
-                dropped_octets = 0
-                while dropped_octets < DROPPED_OCTETS and (data := await reader.read(READ_OCTETS)):
-                    dropped_octets += len(data)
+                left_octets = DROPPED_OCTETS
+                # Their number alone has a name: what has one is held while we wait for more.
+                while left_octets > 0 and (octets := len(await reader.read(READ_OCTETS))):
+                    left_octets -= octets
             await writer.drain()
         finally:
             self._endings.pop(connection, None)
@@ -317,14 +331,12 @@ class HttpListener:
         tick_s = min(SWEEP_S, max(self._settings.head_timeout / 4, 0.01))
         while True:
             await asyncio.sleep(tick_s)
-            now = self._loop.time()
-            for waiting in (self._heads, self._endings):
-                late = []
-                for connection in waiting:
-                    if connection.deadline > now:
-                        break
-                    late.append(connection)
-                for connection in late:
-                    waiting.pop(connection)
-                    connection.expired = True
-                    connection.task.cancel()
+            self._cut_off_late(self._heads)
+            self._cut_off_late(self._endings)
+
+    def _cut_off_late(self, waiting: dict[_Connection, None]) -> None:
+        now = self._loop.time()
+        for connection in list(takewhile(lambda one: one.deadline <= now, waiting)):
+            del waiting[connection]
+            connection.expired = True
+            connection.task.cancel()

@@ -211,6 +211,7 @@ def test_the_operators_listener_is_off_until_it_is_written_out(tmp_path: Path) -
     [
         ("listen = 8081", r"\[ops\] listen: an address is a text"),
         ('listen = "127.0.0.1"', r"\[ops\] listen: .* has no port"),
+        ('listen = "18650"', r"\[ops\] listen: .* is a port alone; write \"127.0.0.1:18650\""),
         ('host = "a"', r"\[ops\] host: unknown key; did you mean 'hosts'"),
     ],
 )

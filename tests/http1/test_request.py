@@ -1,5 +1,6 @@
 """Request heads as clients and attackers send them, whole and at every cut."""
 
+import ipaddress
 import itertools
 
 import pytest
@@ -72,6 +73,19 @@ SERVED = [
     pytest.param(with_fields(b"Hostess: a"), b"/", id="a name that begins like Host"),
     pytest.param(b"GET / HTTP/1.1\r\nhOsT:a\r\n\r\n", b"/", id="Host in odd case, no space"),
     pytest.param(with_host(b" [::1]:8080"), b"/", id="Host IPv6"),
+    *(
+        pytest.param(with_host(b" " + value), b"/", id=f"Host {value.decode()}")
+        for value in (
+            *(b"[::]", b"[1::]:65535", b"[::ffff:192.0.2.1]", b"[1:2:3:4:5:6:7:8]:00080", b"a:0"),
+            *(
+                b"[1:2:3:4:5:6:192.0.2.1]",
+                b"[2001:DB8::1:0]:",
+                b"[v1.a:b]",
+                b"[VF.~]:9",
+                b"a:65499",
+            ),
+        )
+    ),
     pytest.param(with_host(b" example.org."), b"/", id="Host with a trailing dot"),
     pytest.param(with_host(b"example.org: \t"), b"/", id="Host with a trailing colon"),
     pytest.param(with_fields(b"Expect: 100-continue"), b"/", id="Expect on a GET"),
@@ -101,7 +115,17 @@ REFUSED = [
         pytest.param(with_target(target), "malformed target", id=f"target {target.decode()}")
         for target in (
             *(b"page2", b"?x", b"*", b"a:80", b"/#f", b"/?#", b"/%zz", b"/%4", b"https://a/"),
-            *(b"http://", b"http:///", b"http://?x", b"http://u@a/", b"ftp://a/", b"/<a>", b'/"'),
+            *(
+                b"http://a:65536/",
+                b"http://[:::::]/",
+                b"http://",
+                b"http:///",
+                b"http://?x",
+                b"http://u@a/",
+                b"ftp://a/",
+                b"/<a>",
+                b'/"',
+            ),
         )
     ),
     pytest.param(with_target(b"/%00"), "encoded control in target", id="encoded NUL"),
@@ -129,6 +153,16 @@ REFUSED = [
                 b" a:1:2",
             ),
             *(b" http://a", b' "a"', b" a, b", b" %zz", b" \xff", b" a:123456"),
+            *(b" a:65536", b" a:65540", b" a:66000", b" a:70000", b" [::1]:99999", b" []", b" [.]"),
+            *(b" [:::::]", b" [:::]", b" [1:::2]", b" [1::2::3]", b" [1]", b" [1:2]", b" [1:2:]"),
+            *(
+                b" [12345::]",
+                b" [1:2:3:4:5:6:7:8:9]",
+                b" [::1.2]",
+                b" [1.2.3.4]",
+                b" [::1.2.3.4:5]",
+            ),
+            *(b" [::g]", b" [v1]", b" [v.a]", b" [vg.a]", b" [v1.]", b" [v1.a/b]", b" [::1]a"),
         )
     ),
     *(
@@ -334,6 +368,15 @@ def test_any_cuts_have_the_same_answer(data: bytes, cuts: list[int]) -> None:
 def test_the_quick_judge_agrees_with_the_slow_one(data: bytes) -> None:
     quick = read_plain_head(data)
     assert quick is None or quick == judge(data)
+
+
+@given(st.ip_addresses(v=6), st.integers(0, 65_535))
+def test_any_ipv6_address_and_port_is_a_host(address: ipaddress.IPv6Address, port: int) -> None:
+    for written in (str(address), address.exploded, address.exploded.upper()):
+        head = with_host(b" [%b]:%d" % (written.encode(), port))
+        request = read_plain_head(head)
+        assert request is not None
+        assert request == judge(head)
 
 
 @given(

@@ -1,6 +1,9 @@
 """A coroutine begun at once does what a task would do, on both loops."""
 
 import asyncio
+import gc
+import inspect
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -31,6 +34,15 @@ def rest_of(work: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
     rest = begin(work)
     assert rest is not None
     return rest
+
+
+def test_the_rest_is_a_coroutine_as_a_task_wants_one() -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    rest = rest_of(work())
+    assert inspect.iscoroutine(rest)  # more than a generator of types.coroutine since 3.12
+    rest.close()
 
 
 async def test_the_rest_gets_what_is_waited_for_however_often() -> None:
@@ -99,3 +111,27 @@ async def test_work_may_answer_a_cancellation() -> None:
     await asyncio.sleep(0)
     task.cancel()
     assert await task == "too slow"
+
+
+async def test_a_cancelled_one_leaves_nothing_to_the_cycle_collector() -> None:
+    class Held:
+        pass
+
+    async def work() -> None:
+        held = Held()
+        alive.append(weakref.ref(held))
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            return
+
+    alive: list[weakref.ref[Held]] = []
+    task = asyncio.Task(rest_of(work()))
+    await asyncio.sleep(0)
+    gc.disable()
+    try:
+        task.cancel()
+        await task
+        assert alive[0]() is None
+    finally:
+        gc.enable()

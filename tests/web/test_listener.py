@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from http import HTTPStatus
+from types import CoroutineType
+from typing import Any
 
 import pytest
 
@@ -18,12 +21,14 @@ from asyncnet.config.values import Endpoint
 from asyncnet.http1.request import Request
 from asyncnet.http1.response import compose
 from asyncnet.web import listener as listener_module
+from asyncnet.web.at_once import begin
 from asyncnet.web.listener import HttpListener
 from tests.web.serving import Serve, Served, read_to_end, reset
 
 GET = b"GET /page2 HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 BAD = b"HTTP/1.1 400 Bad Request\r\n"
+LISTENER_FILE = listener_module.__file__
 SOON_S = 5.0  # far beyond every limit set here, far below the 10 s of an untouched listener
 
 
@@ -119,6 +124,132 @@ def test_beyond_the_limit_who_is_being_answered_stays(serve: Serve) -> None:
             assert two.recv(1) == b""
         served.loop.call_soon_threadsafe(answered.set)
         assert read_to_end(one).startswith(OK)
+
+
+def linger(served: Served) -> socket.socket:
+    """One that has its 400 and stays open, with a place of its own."""
+    client = served.connect()
+    client.sendall(b"POST / HTTP/1.1\r\n")
+    assert read_to_end(client).startswith(BAD)
+    return client
+
+
+def test_who_has_had_its_answer_makes_room(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "ENDING_S", 60.0)
+    with serve(max_connections=3) as served, contextlib.ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(linger(served))
+        assert len(served.listener._endings) <= 3
+        assert served.ask(GET).startswith(OK)
+
+
+def test_who_has_had_its_answer_makes_room_before_who_is_at_its_head(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "ENDING_S", 60.0)
+    with serve(max_connections=2) as served, served.connect() as slow:
+        slow.sendall(GET[:10])
+        assert served.ask(GET).startswith(OK)  # the part before it has been read by now
+        with linger(served):
+            assert served.ask(GET).startswith(OK)
+            slow.sendall(GET[10:])
+            assert read_to_end(slow).startswith(OK)
+
+
+def held_by_connections() -> list[object]:
+    kinds = (listener_module._Connection, asyncio.StreamReader, asyncio.StreamWriter)
+    return [one for one in gc.get_objects() if isinstance(one, kinds)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(GET[:10], id="inside the head"),
+        pytest.param(b"POST / HTTP/1.1\r\n" + bytes(100_000), id="refused"),
+    ],
+)
+def test_who_is_cut_off_leaves_nothing_to_the_cycle_collector(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(listener_module, "ENDING_S", 0.1)
+    with serve(head_timeout="100ms") as served, contextlib.ExitStack() as stack:
+        gc.collect()
+        before = len(held_by_connections())
+        gc.disable()
+        stack.callback(gc.enable)
+        clients = [stack.enter_context(served.connect()) for _ in range(20)]
+        for client in clients:
+            client.sendall(data)
+        for client in clients:
+            read_what_is_left(client)
+        served.wait_until_idle()
+        for _ in range(3):  # the last transports tell their protocols that they are closed
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), served.loop).result(SOON_S)
+        assert len(held_by_connections()) <= before
+
+
+def octets_held(served: Served) -> list[bytes]:
+    """What the local names of the listener's coroutines hold, short texts left out."""
+
+    async def look() -> list[object]:  # where none of them runs
+        coroutines = (one for one in gc.get_objects() if isinstance(one, CoroutineType))
+        frames = [one.cr_frame for one in coroutines if one.cr_code.co_filename == LISTENER_FILE]
+        return [held for frame in frames if frame is not None for held in frame.f_locals.values()]
+
+    held = asyncio.run_coroutine_threadsafe(look(), served.loop).result(SOON_S)
+    assert any(isinstance(one, listener_module._Connection) for one in held)
+    return [one for one in held if isinstance(one, bytes) and len(one) > 500]
+
+
+def test_who_lingers_holds_no_octets(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "ENDING_S", 60.0)
+    with serve() as served, served.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\n" + bytes(150_000))
+        assert read_to_end(client).startswith(BAD)
+        assert octets_held(served) == []
+        assert [one.head for one in served.listener._endings] == [None]
+
+
+def test_who_drips_after_its_400_holds_no_octets(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "ENDING_S", 60.0)
+    with serve() as served, linger(served) as client:
+        client.sendall(bytes(150_000))
+        assert served.ask(GET).startswith(OK)  # they have been read by now
+        assert octets_held(served) == []
+
+
+def test_half_a_head_is_held_once(serve: Serve) -> None:
+    with serve() as served, served.connect() as client:
+        for part in (GET[:-2] + b"X: " + b"x" * 1_000, b"x" * 1_000):
+            client.sendall(part)
+            assert served.ask(GET).startswith(OK)  # it has been read by now
+            assert octets_held(served) == []
+        client.sendall(b"\r\n\r\n")
+        assert read_to_end(client).startswith(OK)
+
+
+def test_a_connection_that_gets_no_task_is_closed_and_forgotten(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_wrongly(work: Coroutine[Any, Any, None]) -> object:
+        rest = begin(work)
+        assert rest is not None
+        rest.close()
+        return iter(())  # what no task takes
+
+    with serve() as served:
+        monkeypatch.setattr(listener_module, "begin", begin_wrongly)
+        for data in (b"", b"POST / HTTP/1.1\r\n"):
+            with served.connect() as client:
+                client.sendall(data)
+                read_what_is_left(client)
+        assert served.listener.open_connections == 0
+        assert served.listener._endings == {}
+        assert {type(one["exception"]) for one in served.complaints} == {TypeError}
+        served.complaints.clear()
 
 
 def test_a_flood_behind_a_400_is_dropped_up_to_the_bound(served: Served) -> None:
