@@ -14,6 +14,7 @@ from typer.exceptions import Abort, TyperException
 
 from asyncnet.cli import exit_codes
 from asyncnet.cli.version import print_version
+from asyncnet.mail.verdict import JobStatus
 
 app = typer.Typer(
     name="asyncnet",
@@ -72,6 +73,10 @@ OfAccount = Annotated[
 InState = Annotated[
     list[Waiting] | None,
     typer.Option("--state", help="Only jobs that stand so; may be given more than once."),
+]
+AtState = Annotated[
+    list[JobStatus] | None,
+    typer.Option("--state", help="Only jobs that stand so, finished ones too; may be repeated."),
 ]
 Everything = Annotated[bool, typer.Option("--all", "-a", help="All jobs that wait.")]
 Why = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why.")]
@@ -223,28 +228,44 @@ def schema() -> int:
 
 @queue_app.command("list")
 def queue_list(
+    keys: Keys = None,
     config: Config = None,
+    account: OfAccount = None,
+    state: AtState = None,
     everything: Annotated[
         bool, typer.Option("--all", "-a", help="Finished jobs too, as long as they are kept.")
     ] = False,
     json: Json = False,
 ) -> int:
-    """List the jobs that wait, newest first: state, attempts, when they are tried next."""
-    from asyncnet.cli import queue as command
+    """List the jobs that wait, newest first: state, attempts, when they are tried next.
 
-    return command.list_jobs(config, everything=everything, as_json=json)
+    Those that a KEY names are listed in any state.  Ends with 0, with 65 when a KEY names no job,
+    69 when what it names is not among those asked for.
+    """
+    from asyncnet.cli import queue as command
+    from asyncnet.cli.queue_words import Which
+
+    which = Which(keys or (), account, state or (), everything)
+    return command.list_jobs(which, config, as_json=json)
 
 
 @queue_app.command("show")
 def queue_show(
-    key: Annotated[str, typer.Argument(metavar="ID|NAME", help="Queue id, job id or name.")],
+    keys: Keys = None,
     config: Config = None,
+    account: OfAccount = None,
+    state: AtState = None,
     json: Json = False,
 ) -> int:
-    """Show one job: every recipient with the last answer, and what happens next."""
-    from asyncnet.cli import queue as command
+    """Show jobs: every recipient with the last answer, and what happens next.
 
-    return command.show(key, config, as_json=json)
+    Those that a KEY names, in any state, or those of an account or a state.  Exit codes as with
+    list.
+    """
+    from asyncnet.cli import queue as command
+    from asyncnet.cli.queue_words import Which
+
+    return command.show(Which(keys or (), account, state or ()), config, as_json=json)
 
 
 _VERBS = {

@@ -37,6 +37,11 @@ class Which:
     states: Sequence[str] = ()
     everything: bool = False
 
+    @property
+    def terms(self) -> bool:
+        """Whether ids, names, an account or a state say it."""
+        return bool(self.keys or self.account is not None or self.states)
+
     def arguments(self, reason: str | None) -> Document:
         said = {
             "keys": list(self.keys),

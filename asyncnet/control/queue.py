@@ -102,7 +102,7 @@ class QueueVerbs:
                 jobs.append(await self._why_not(key))
             place, after = (place + 1, "") if following is None else (place, following)
         if not jobs and asked.account is not None:
-            self._refuse_unknown_account(asked.account, states)
+            refuse_unknown_account(asked.account, {*self._accounts, *states})
         more = place < len(asked.keys)
         return {"jobs": jobs, "after": f"{place}:{after}" if more else None}
 
@@ -157,13 +157,14 @@ class QueueVerbs:
             "text": text,
         }
 
-    def _refuse_unknown_account(self, account: str, states: Mapping[str, AccountState]) -> None:
-        known = sorted({*self._accounts, *states})
-        if account in known or not known or account.startswith("server "):
-            return
-        near = difflib.get_close_matches(account, known, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
-        raise Refused(RefusalKind.UNKNOWN, f"there is no account {account!r}; {advice}")
+
+def refuse_unknown_account(account: str, known: Collection[str]) -> None:
+    """Tell an account that has no jobs from one that is not there.  Raises Refused."""
+    if account in known or not known or account.startswith("server "):
+        return
+    near = difflib.get_close_matches(account, sorted(known), n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(sorted(known))}"
+    raise Refused(RefusalKind.UNKNOWN, f"there is no account {account!r}; {advice}")
 
 
 def _asked(arguments: Arguments) -> _Asked:

@@ -63,11 +63,11 @@ class DeliveryAgent:
         self._sleep = sleep
         self._trouble = StoreTrouble()
         self._book = AccountBook(store, accounts, providers or catalogue(), self._trouble)
-        self._pool = Pool(connect, clock, idle_s=idle_s)
+        self._bell = Bell(clock, sleep)  # something happened: take another turn
+        self._pool = Pool(connect, clock, idle_s=idle_s, opened=self._bell.ring)
         self._carrier = Carrier(
             store, self._pool, self._book, settings, clock, chance, self._trouble
         )
-        self._bell = Bell(clock, sleep)  # something happened: take another turn
         self._look_at = -math.inf  # when the store may have something for us
         self._passed_over: frozenset[str] = frozenset()  # the lanes that were full then
         self._tasks: dict[asyncio.Task[None], Lease] = {}

@@ -5,7 +5,7 @@ lease is good; after it, without a reply, the message is in doubt (RFC 1047).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from asyncnet.delivery.judgement import Action, Judgement, judge, judge_failure
 from asyncnet.delivery.lane import Lane
 from asyncnet.delivery.pool import Pool, Talk
 from asyncnet.delivery.standing import UNUSABLE_HINT
+from asyncnet.delivery.turns import map_in_turns
 from asyncnet.mail.letter import ContentError
 from asyncnet.mail.verdict import Kind, Phase, RecipientStatus, Scope, Verdict
 from asyncnet.mailqueue.store import Lease, Store
@@ -63,7 +64,9 @@ class Attempt:
         a bug; dot_marked then tells what is known.
         """
         judgements = await self._once()
-        if all([judgement.action is Action.RECONNECT for judgement in judgements.values()]):
+        if _nobody_was_answered(judgements.values()):
+            if _cancelled():
+                return judgements  # known although we were stopped, see map_in_turns()
             judgements = await self._once(after=self._talk)
         return judgements
 
@@ -99,7 +102,10 @@ class Attempt:
         answers = await exchange.transact(
             self._envelope, content, self._mark_dot, alone=self._lease.attempts > 0
         )
-        return dict(zip(self.positions, [self._judge(it) for it in answers], strict=True))
+        if len(answers) == 1:
+            return {self.positions[0]: self._judge(answers[0])}
+        judgements = await map_in_turns(self._judge, answers)
+        return dict(zip(self.positions, judgements, strict=True))
 
     def _judge(self, answer: RecipientReply) -> Judgement:
         judgement = judge(answer, self._lane.account.book, self._lease.attempts)
@@ -121,6 +127,17 @@ class Attempt:
 
 def _succeeded(mark: asyncio.Future[None]) -> bool:
     return mark.done() and not mark.cancelled() and mark.exception() is None
+
+
+def _nobody_was_answered(judgements: Iterable[Judgement]) -> bool:
+    """Whether all who were named want a new connection."""
+    actions = {judgement.action for judgement in judgements} - {Action.ITS_TURN}
+    return actions == {Action.RECONNECT}
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _reusable(talk: Talk, judgements: Mapping[int, Judgement]) -> bool:

@@ -23,6 +23,7 @@ from asyncnet.delivery.handover import (
 from asyncnet.delivery.pipeline import Pipeline
 from asyncnet.delivery.tls import TlsFacts, check_pins, tls_context
 from asyncnet.delivery.trace import Mask, Narrator, Trace
+from asyncnet.delivery.turns import map_in_turns
 from asyncnet.delivery.wire import Deadlines, Wire
 from asyncnet.mail.envelope import Envelope, TlsMode
 from asyncnet.mail.letter import Content, Octets
@@ -148,6 +149,11 @@ class Exchange:
         return self._pipeline.room if self._pipeline is not None else 0
 
     @property
+    def message_limit(self) -> int | None:
+        """How many messages its server takes over one connection, where it says so."""
+        return self._dialogue.session.capabilities.message_limit
+
+    @property
     def tripped(self) -> Plan | None:
         """The plan that this server seems unable to follow, though it offered all it takes."""
         pipeline = self._pipeline
@@ -215,7 +221,7 @@ class Exchange:
         says or for a lost connection: that is in the replies.  Raises ContentError when the
         content cannot be read, and what hinders its reading (StoreError, OSError); nothing was
         accepted then.  Any of them may end the talk.  alone: the message shares no round trip
-        with others.
+        with others.  Cancelled when all is answered, it returns the answers.
         """
         pipeline, session, octets = self._pipeline, self._dialogue.session, content.octets
         assert pipeline is not None, "the talk is not open"
@@ -244,15 +250,20 @@ class Exchange:
                 await handover.mark.abandon()
                 raise
         replies = handover.replies()
-        return replies if self._mask is None else tuple(map(self._struck, replies))
+        if self._mask is None:
+            return replies
+        if len(replies) == 1:
+            return (self._struck(replies[0]),)
+        return tuple(await map_in_turns(self._struck, replies))
 
     def _struck(self, it: RecipientReply) -> RecipientReply:
         """The same without our password: replies end up in results, and some servers repeat it."""
         assert self._mask is not None
         if it.reply is None:
             return replace(it, detail=self._mask.strike(it.detail))
-        lines = tuple(map(self._mask.strike, it.reply.lines))
-        return it if lines == it.reply.lines else replace(it, reply=Reply(it.reply.code, lines))
+        reply = it.reply.shortened()
+        lines = tuple(map(self._mask.strike, reply.lines))
+        return it if lines == it.reply.lines else replace(it, reply=Reply(reply.code, lines))
 
     async def close(self) -> None:
         """Say QUIT where that is still possible, wait for nobody, close."""

@@ -63,15 +63,22 @@ class _Shelf:
 class Pool:
     """Talks by Route.key, within each account's limits.
 
-    clock gives seconds; only differences of it count.
+    clock gives seconds; only differences of it count.  opened is called when a talk was opened,
+    by which limit() may have risen.
     """
 
     def __init__(
-        self, connect: Connect, clock: Callable[[], float], *, idle_s: float = IDLE_S
+        self,
+        connect: Connect,
+        clock: Callable[[], float],
+        *,
+        idle_s: float = IDLE_S,
+        opened: Callable[[], None] | None = None,
     ) -> None:
         self._connect = connect
         self._clock = clock
         self._idle_s = idle_s
+        self._opened = opened
         self._shelves: dict[str, _Shelf] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
@@ -120,10 +127,14 @@ class Pool:
             shelf.limit = max(1, shelf.limit - 1)
 
     def limit(self, key: str, account: Account) -> int:
-        """How many messages of the route may be on their way at a time."""
+        """How many messages of the route may be on their way at a time.
+
+        One where no talk is open: the password may have been changed since the last one, and
+        providers lock accounts out that get it wrong on many connections.
+        """
         shelf = self._shelves.get(key)
-        if shelf is None:
-            return account.connections
+        if shelf is None or not self._any_open(shelf, account):
+            return 1
         places = max(0, shelf.limit - len(shelf.talks))  # one on each that is to come
         for talk in shelf.talks:
             if not talk.retired:
@@ -159,9 +170,16 @@ class Pool:
         finally:
             shelf.connecting -= 1
             shelf.changed.set()
-        talk = Talk(key, exchange, next(self._numbers), self._clock())
+        now = self._clock()
+        talk = Talk(key, exchange, next(self._numbers), made_at=now, idle_since=now)
         shelf.talks.append(talk)
+        if self._opened is not None:
+            self._opened()
         return talk
+
+    def _any_open(self, shelf: _Shelf, account: Account) -> bool:
+        """Whether a talk is in use, or lies here and may be used."""
+        return any([talk.users or not self._worn(talk, account) for talk in shelf.talks])
 
     def _idle(self, shelf: _Shelf, account: Account) -> Talk | None:
         """The talk that lay here for the shortest time: the others may reach their idle time."""
@@ -185,10 +203,12 @@ class Pool:
         """Whether it is to carry no more messages."""
         now = self._clock()
         most, longest_s = account.messages_per_connection, account.connection_s
+        its_most = talk.exchange.message_limit
         return (
             not talk.exchange.usable
             or (not talk.users and now - talk.idle_since >= self._idle_s)
             or (most is not None and talk.begun >= most)
+            or (its_most is not None and talk.begun >= its_most)
             or (longest_s is not None and now - talk.made_at >= longest_s)
         )
 

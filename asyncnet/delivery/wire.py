@@ -25,9 +25,10 @@ from asyncnet.delivery.handshake import Address, Note, ascii_name, connect
 from asyncnet.delivery.tls import TlsFacts, tls_facts, tls_reason
 from asyncnet.mail.verdict import Phase
 
-# What may lie here unread.  The exchange reads at once; only a server that floods us while
+# What may lie here unread.  The exchange reads at once; but the answers to thousands of recipients,
+# named in one write, may all be here in the same moment.  Else only a server that floods us while
 # nobody asked it anything gets this far.
-MAX_UNREAD_OCTETS = 128 * 1024
+MAX_UNREAD_OCTETS = 1024 * 1024
 # One block under way while the next is read (mail.letter.BLOCK_OCTETS is about as much).
 WRITE_AHEAD_OCTETS = 64 * 1024
 # A server gets this long to take our QUIT and close_notify.  Nobody waits for it.

@@ -13,6 +13,11 @@ MAX_LINE_OCTETS = 4 * 1024
 MAX_LINES = 256
 MAX_REPLY_OCTETS = 64 * 1024
 
+# Of a longer reply only the beginning is kept for each recipient of a message: there may be
+# thousands.  A verdict shows 1,000 characters, and codes and blanks do not count there.
+SHORT_OCTETS = 1024
+KEPT_CHARACTERS = 2000
+
 MASK = "********"
 
 # On octets: to str.isdigit() and int() an Arabic "٢٥٠" is a number, too.
@@ -63,6 +68,23 @@ class Reply:
             if line := line.strip():
                 words.append(line)
         return enhanced, " ".join(words)
+
+    def shortened(self) -> "Reply":
+        """The same reply, if it is short; else its first lines and its enhanced code, without raw.
+
+        Lines stay whole: half a secret would not be known for one any more (delivery/trace: Mask).
+        """
+        if max(len(self.raw), sum(map(len, self.lines))) <= SHORT_OCTETS:
+            return self
+        characters, number = 0, 0
+        while number < len(self.lines) and characters <= KEPT_CHARACTERS:
+            characters += len(self.lines[number])
+            number += 1
+        short = Reply(self.code, self.lines[:number])
+        enhanced = self.enhanced
+        if enhanced is not None and short.enhanced is None:
+            short.lines += (enhanced,)
+        return short
 
     def masked(self, secrets: Iterable[str]) -> "Reply":
         """The same reply with our own secrets struck out: some servers repeat a bad command."""

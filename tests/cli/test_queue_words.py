@@ -94,6 +94,48 @@ async def test_held_released_and_canceled_beside_the_daemon(tmp_path: Path, sink
     assert read_maildir(sink.maildir) == []
 
 
+async def test_listed_and_shown_by_name_account_and_state_beside_the_daemon(
+    tmp_path: Path, sink: Sink
+) -> None:
+    port = sink.endpoints[0].port
+    other = f'[account.other]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\n'
+    async with running(tmp_path, config_text(tmp_path, port, other)) as daemon:
+        await accepted(daemon, "one", "two", more=FAR)
+        await accepted(daemon, "three", more=FAR + "account: other\n")
+        await accepted(daemon, "gone")
+        await daemon.result("gone")
+        await queue(tmp_path, "hold", "two")
+        lists = {
+            argv: sorted(it["name"] for it in (await queue(tmp_path, *argv.split())).jobs)
+            for argv in (
+                *("list --json", "list --all --json", "list --state held --json"),
+                *("list --state sent --state held --json", "list --account other --json"),
+                *("list gone two --json", "list gone two --state held --json"),
+                *("show --account local --json", "show one three --json"),
+            )
+        }
+        shown = await queue(tmp_path, "show", "--state", "held", "--state", "sent")
+        slip = await queue(tmp_path, "list", "--account", "locla")
+        # The states and the account of those that act on jobs mean the same ones.
+        held = await queue(tmp_path, "hold", "--account", "other", "--state", "queued", "--json")
+    assert lists == {
+        "list --json": ["one", "three", "two"],
+        "list --all --json": ["gone", "one", "three", "two"],
+        "list --state held --json": ["two"],
+        "list --state sent --state held --json": ["gone", "two"],
+        "list --account other --json": ["three"],
+        "list gone two --json": ["gone", "two"],
+        "list gone two --state held --json": ["two"],
+        "show --account local --json": ["one", "two"],
+        "show one three --json": ["one", "three"],
+    }
+    heads = [line.split()[0] for line in shown.out.splitlines() if not line.startswith(" ")]
+    assert (shown.code, sorted(heads)) == (0, ["gone", "two"])
+    assert (slip.code, slip.out) == (64, "")
+    assert "there is no account 'locla'; did you mean 'local'?" in slip.err
+    assert [it["name"] for it in held.jobs] == ["three"]
+
+
 async def test_a_deferred_mail_goes_at_once_when_a_person_says_so(tmp_path: Path) -> None:
     answers = [b"451 4.7.1 come back later\r\n"]
     async with ScriptedServer(refuse=lambda _: answers.pop() if answers else None) as server:

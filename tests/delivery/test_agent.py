@@ -90,6 +90,13 @@ class House:
         ] * times
 
 
+async def never_answer(
+    exchange: ScriptedExchange, envelope: Envelope, before_dot: BeforeDot
+) -> tuple[RecipientReply, ...]:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
+
+
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[EventDict]]:
     with capture_logs() as lines:
@@ -231,6 +238,35 @@ async def test_a_bad_login_is_tried_four_times_in_a_day(house: House) -> None:
     assert {job.attempts for job in jobs} == {0}
     assert not any(job.verdicts[0].status.final for job in jobs)
     assert "535" in house.store.states["work"].reason
+
+
+async def test_a_password_that_is_wrong_after_a_pause_costs_one_login(house: House) -> None:
+    house.store.add("first")
+    await house.start()
+    await house.clock.advance(60.0)
+    assert house.network.exchanges[0].closed
+    house.login_fails(times=9)
+    jobs = [house.store.add(f"{number}") for number in range(8)]
+    await let_all_run()
+    assert len(house.network.targets) == 2
+    assert house.state() == "held"
+    assert {job.attempts for job in jobs} == {0}
+
+
+async def test_after_a_pause_all_connections_open_with_the_first_login(house: House) -> None:
+    house.store.add("first")
+    await house.start()
+    await house.clock.advance(60.0)
+    gate = house.network.gates["work.test"] = asyncio.Event()
+    house.network.scenes["work.test"] = [never_answer] * 2
+    for number in range(8):
+        house.store.add(f"{number}")
+    await let_all_run()
+    assert len(house.network.targets) == 2
+    gate.set()
+    await let_all_run()
+    assert len(house.network.targets) == 3, "no message need be over before"
+    assert len(house.network.sent()) == 3
 
 
 async def test_a_restart_looks_at_a_bad_login_anew_but_not_for_ever(house: House) -> None:

@@ -96,8 +96,47 @@ async def test_fewer_means_one_less_but_never_none(pool: Pool) -> None:
     assert limits == [3, 2, 1, 1]
 
 
-async def test_a_talk_that_carried_its_messages_is_closed(pool: Pool, network: Network) -> None:
-    limited = account(messages_per_connection=2)
+async def test_where_no_talk_is_open_one_message_goes_ahead(
+    pool: Pool, network: Network, clock: Clock
+) -> None:
+    limited = account(connections=3)
+    assert pool.limit("work", limited) == 1
+    talk = await pool.take("work", limited)
+    assert pool.limit("work", limited) == 3
+    pool.give(talk, limited)
+    assert pool.limit("work", limited) == 3
+    network.exchanges[0].usable = False
+    assert pool.limit("work", limited) == 1, "its server hung up"
+    network.exchanges[0].usable = True
+    clock.now += 30.0
+    assert pool.limit("work", limited) == 1, "it will not be taken again"
+    pool.sweep()
+    assert pool.limit("work", limited) == 1
+
+
+async def test_who_waits_for_the_first_talk_is_told_when_it_is_open(clock: Clock) -> None:
+    limits: list[int] = []
+    network, limited = Network(), account(connections=2)
+    gate = network.gates["work.test"] = asyncio.Event()
+
+    def opened() -> None:
+        limits.append(made.limit("work", limited))
+
+    made = Pool(network.connect, clock, opened=opened)
+    taken = asyncio.create_task(made.take("work", limited))
+    await let_all_run()
+    assert (limits, made.limit("work", limited)) == ([], 1)
+    gate.set()
+    await taken
+    assert limits == [2]
+
+
+@pytest.mark.parametrize("said_by", ["the account", "the server"])
+async def test_a_talk_that_carried_its_messages_is_closed(
+    pool: Pool, network: Network, said_by: str
+) -> None:
+    limited = account(messages_per_connection=2 if said_by == "the account" else 9)
+    network.message_limit = 2 if said_by == "the server" else 9
     talk = await pool.take("work", limited)
     pool.give(talk, limited)
     assert await pool.take("work", limited) is talk

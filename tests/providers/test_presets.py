@@ -1,5 +1,9 @@
 """The table of providers: what stands in it, and how mistakes in it are told."""
 
+from collections.abc import Iterable
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
 import pytest
 
 from asyncnet.providers.builtin import catalogue
@@ -98,6 +102,53 @@ def test_everybodys_rules_come_after_the_presets_own() -> None:
 def test_every_list_of_rules_belongs_to_a_preset_or_to_all() -> None:
     used = {name for preset in catalogue().presets.values() for name in preset.rules}
     assert used | {"any"} == set(catalogue().rules)
+
+
+def open_repeats(parsed: Iterable[Any]) -> int:
+    """The most repeats without an end that one way through a parsed pattern passes.
+
+    A look ahead has ways of its own: what fails behind it does not make it try them again.
+    """
+    behind_each_other, on_their_own = 0, 0
+    for op, given in parsed:
+        match str(op):
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                _, most, repeated = given
+                behind_each_other += (most is _parser.MAXREPEAT) + open_repeats(repeated)
+            case "SUBPATTERN":
+                behind_each_other += open_repeats(given[-1])
+            case "ATOMIC_GROUP":
+                behind_each_other += open_repeats(given)
+            case "BRANCH":
+                behind_each_other += max(map(open_repeats, given[1]))
+            case "ASSERT" | "ASSERT_NOT":
+                on_their_own = max(on_their_own, open_repeats(given[1]))
+            case "GROUPREF_EXISTS":
+                raise AssertionError("not foreseen here")
+    return max(behind_each_other, on_their_own)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "repeats"),
+    [
+        ("a.{0,9}b", 0),
+        ("a.*b|c+", 1),
+        ("(?=.*a)(?=.*b)", 1),
+        ("(a|b.*).*c", 2),
+        ("(?:a+)*?", 2),
+        ("(?=.*a.*b)", 2),
+    ],
+)
+def test_repeats_are_counted(pattern: str, repeats: int) -> None:
+    assert open_repeats(_parser.parse(pattern)) == repeats
+
+
+def test_no_reply_can_keep_a_rule_busy() -> None:
+    """A server chooses the text: two repeats in a row take its length to the power of three."""
+    rules = [rule for rules in catalogue().rules.values() for rule in rules]
+    patterns = [rule.text.pattern for rule in rules if rule.text is not None]
+    assert len(patterns) > 20
+    assert [it for it in patterns if open_repeats(_parser.parse(it)) > 1] == []
 
 
 @pytest.mark.parametrize(

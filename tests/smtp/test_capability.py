@@ -59,3 +59,8 @@ def test_mechanisms_also_in_the_old_spelling(lines: list[str], mechanisms: tuple
 )
 def test_the_limit_of_recipients(line: str, limit: int | None) -> None:
     assert parse_capabilities(offered(line)).recipient_limit == limit
+
+
+def test_the_limit_of_messages() -> None:
+    assert parse_capabilities(offered("LIMITS RCPTMAX=20 mailmax=5 MAILMAX=7")).message_limit == 5
+    assert parse_capabilities(offered("LIMITS MAILMAX=0")).message_limit is None

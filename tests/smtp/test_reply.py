@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnet.smtp.errors import MalformedReply
-from asyncnet.smtp.reply import MAX_LINE_OCTETS, MAX_LINES, Reply, ReplyReader
+from asyncnet.smtp.reply import (
+    KEPT_CHARACTERS,
+    MAX_LINE_OCTETS,
+    MAX_LINES,
+    Reply,
+    ReplyReader,
+)
 
 EHLO = b"250-mx.example greets you\r\n250-SIZE 35882577\r\n250 STARTTLS\r\n"
 WHOLE = Reply(250, ("mx.example greets you", "SIZE 35882577", "STARTTLS"))
@@ -111,6 +117,43 @@ def test_enhanced_codes_are_read_where_they_are_codes(
     reply: Reply, enhanced: str | None, text: str
 ) -> None:
     assert (reply.enhanced, reply.text) == (enhanced, text)
+
+
+def said(code: int, *lines: str) -> Reply:
+    marks = "-" * (len(lines) - 1) + " "
+    octets = [f"{code}{mark}{line}\r\n" for mark, line in zip(marks, lines, strict=True)]
+    return read_all("".join(octets).encode())[0]
+
+
+def test_a_short_reply_is_kept_as_it_is() -> None:
+    reply = said(550, *["5.7.1 spam"] * 60)
+    assert reply.shortened() is reply
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["5.7.1 " + "word " * 15] * 200,
+        ["word " * 15] * 199 + ["5.7.1 at last"],
+        ["word " * 15] * 20 + ["5.7.1 " + "word " * 15] * 30,
+        ["x" * 4000] * 15,
+        ["", "5.1.1 " + "long " * 600, "x" * 4000, "5.7.1"],
+    ],
+)
+def test_of_a_long_reply_whole_lines_and_the_code_are_kept(lines: list[str]) -> None:
+    reply = said(550, *lines)
+    short = reply.shortened()
+    assert (short.code, short.enhanced, short.raw) == (550, reply.enhanced, b"")
+    assert short.text[:1000] == reply.text[:1000]
+    assert len(short.text) > 1000  # so that who shows less says that there was more
+    assert sum(map(len, short.lines)) <= KEPT_CHARACTERS + MAX_LINE_OCTETS
+    kept = short.lines if short.lines[-1] in lines else short.lines[:-1]
+    assert kept == reply.lines[: len(kept)]
+    assert short.shortened().text == short.text
+
+
+def test_many_empty_lines_are_shortened_by_their_octets() -> None:
+    assert said(550, *[""] * 250, "5.7.1 no").shortened().raw == b""
 
 
 REPLIES = st.lists(

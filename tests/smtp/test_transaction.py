@@ -91,6 +91,23 @@ def play(talk: Transaction, *codes: int) -> list[RecipientReply | None]:
     return talk.replies
 
 
+def test_of_a_long_refusal_only_the_beginning_is_kept() -> None:
+    talk = transaction("b@example.org", "c@example.org")
+    lines = ("5.7.1 " + "word " * 700,) * 16
+    raw = b"".join(b"550-%s\r\n" % line.encode() for line in lines)
+    short = Reply(550, ("5.7.1 no",), b"550 5.7.1 no\r\n")
+    for kind, reply in zip(
+        talk.envelope()[0], (Reply(250, ("ok",)), Reply(550, lines, raw), short), strict=False
+    ):
+        talk.receive(Answer(kind, reply))
+    first, second = talk.replies
+    assert first is not None
+    assert first.reply == Reply(550, lines[:1])
+    assert first.reply.raw == b""
+    assert second is not None
+    assert second.reply is short
+
+
 def out(phase: Phase, code: int) -> RecipientReply:
     return RecipientReply(phase, Reply(code, (str(code),)))
 

@@ -383,6 +383,10 @@ class ScriptedExchange(Exchange):
         return 1 - self._load
 
     @property
+    def message_limit(self) -> int | None:
+        return self._network.message_limit
+
+    @property
     def tripped(self) -> Plan | None:
         return None
 
@@ -428,6 +432,7 @@ class Network:
         self.exchanges: list[ScriptedExchange] = []
         self.envelopes: list[tuple[str, Envelope]] = []
         self.targets: list[Target] = []
+        self.message_limit: int | None = None
 
     async def connect(self, target: Target, /) -> Exchange:
         self.targets.append(target)
