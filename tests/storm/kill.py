@@ -30,6 +30,8 @@ from tests.support.smtp_server import (
 )
 
 JOB = "from: ada@example.org\nto: [ok@example.com, also@example.com]\nsubject: {}\ntext: y\n"
+# Content in the row, in a file that is written together with others, and in one of its own.
+TEXTS = ("y", "y", "y", "word " * 6_000 + "y", "word " * 50_000 + "y")
 # An attempt soon after the last one, so that a storm ends; accounts that waited are released.
 QUEUE = '[queue]\nretry = ["0s", "100ms"]\n'
 OK = b"250 2.0.0 queued as 4F2\r\n"
@@ -123,7 +125,8 @@ class Storm:
             daemon = await self._start(config)
             for _ in range(min(share, len(waiting))):
                 name = waiting.pop()
-                daemon.drop(f"{name}.yaml", JOB.format(name))
+                text = self._chance.choice(TEXTS)
+                daemon.drop(f"{name}.yaml", JOB.format(name).replace("text: y", f"text: {text}"))
             if number < self._kills:
                 # At no moment that anything could be made to fit.
                 await asyncio.sleep(self._chance.uniform(0.0, LONGEST_LIFE_S))
