@@ -22,6 +22,24 @@ A job's life, and what a crash leaves behind:
   row finished, not reported                    the result is written (again), the file is moved
   row finished, reported, content still there   the content is dropped
 
+What leads from one to another, each in one transaction, and what it does when it comes again:
+
+  step            from                to                                     again
+  --------------  ------------------  -------------------------------------  -----------------------
+  accept          no row              waiting; finished, if a duplicate      known: nothing
+  refuse          no row              finished                               known: nothing
+  lease           waiting, due        leased, with a higher fence            leases what else is due
+  mark_dot        leased              leased, dot mark                       the same mark
+  settle          leased              waiting, held or finished              the lease is lost
+  hold            waiting             held; noted, while it is leased        unchanged
+  release, retry  held, waiting       waiting; noted, while it is leased     unchanged
+  cancel          waiting, held       finished; noted, while it is leased    finished
+  open            leased              as after a crash, above                nothing is leased
+  mark_reported   finished            finished, reported; content dropped    nothing
+  purge           reported long ago   no row                                 nothing
+
+How files follow stands where they are moved: in spool/intake, companions, reporter and filing.
+
 A row may be damaged: by a disk, a hand, a bug of ours.  No other waits for that: one that was to
 be leased is finished (failed, or what its recipients reached), one to be reported is reported as
 far as it can be read, and the record's errors and the recipients' texts say what was damaged.
