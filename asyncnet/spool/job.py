@@ -97,8 +97,9 @@ def read_job(octets: bytes, kind: JobKind) -> Job:
 
 
 def read_simple_job(octets: bytes, kind: JobKind) -> Job | None:
-    """The same where it takes no time to speak of; None where only read_job() can tell.  Raises
-    what that does.
+    """The same of a simple file, in little time; None where only read_job() can tell.
+
+    Raises what that does.
     """
     document = read_simple_yaml(octets) if kind == "yaml" else None
     return None if document is None else _job_of(document)

@@ -23,7 +23,8 @@ from asyncnet.spool.job import Job, job_kind, read_job, read_simple_job
 from asyncnet.spool.ready_orders import Orders, read_orders
 
 SMALL_JOB_OCTETS = 65_536  # a larger one is judged in a thread: 1 MiB may take a second …
-SIMPLE_JOB_OCTETS = 262_144  # … but for these, where they are simple: 1 ms at most
+# … but for these, where they are simple: half a millisecond, and some thirty for a line a letter.
+SIMPLE_JOB_OCTETS = 262_144
 
 
 @dataclass(slots=True)

@@ -58,7 +58,7 @@ def read_yaml(octets: bytes) -> Document:
 
 
 def read_simple_yaml(octets: bytes) -> Document | None:
-    """The same where it is simple, in 3 ms a megabyte; None where only read_yaml() can tell."""
+    """The same where it is simple, without libyaml; None where only read_yaml() can tell."""
     return read_simple(_text(octets))
 
 

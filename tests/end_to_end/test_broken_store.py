@@ -21,6 +21,20 @@ from tests.support.daemon import config_text
 JOB = "from: ada@example.org\nto: ok@example.com\nsubject: x\ntext: y\n"
 
 
+@pytest.fixture
+async def sink(make_sink: Any) -> Any:
+    return await make_sink()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sink: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Those of a daemon in this process, which is to keep its switch interval."""
+    monkeypatch.setattr(supervisor, "SWITCH_INTERVAL_S", sys.getswitchinterval())
+    config = tmp_path / "asyncnet.toml"
+    config.write_text(config_text(tmp_path, sink.endpoints[0].port))
+    return load(config)
+
+
 def broken_at(step: str, settings: Settings) -> SqliteStore:
     """A store that breaks at the first such step."""
 
@@ -36,13 +50,8 @@ def broken_at(step: str, settings: Settings) -> SqliteStore:
 
 @pytest.mark.parametrize("step", ["accept", "lease", "mark_dot", "settle", "mark_reported"])
 async def test_a_failed_commit_ends_the_daemon_and_costs_no_mail(
-    tmp_path: Path, make_sink: Any, monkeypatch: pytest.MonkeyPatch, step: str
+    tmp_path: Path, sink: Any, settings: Settings, step: str
 ) -> None:
-    monkeypatch.setattr(supervisor, "SWITCH_INTERVAL_S", sys.getswitchinterval())
-    sink = await make_sink()
-    config = tmp_path / "asyncnet.toml"
-    config.write_text(config_text(tmp_path, sink.endpoints[0].port))
-    settings = load(config)
     pickup, sent = tmp_path / "spool" / "pickup", tmp_path / "spool" / "sent"
     pickup.mkdir(parents=True)
     (pickup / "job.yaml").write_text(JOB)
@@ -72,14 +81,9 @@ async def test_a_failed_commit_ends_the_daemon_and_costs_no_mail(
 
 @pytest.mark.parametrize("step", ["accept", "lease", "mark_reported"])
 async def test_a_failed_commit_ends_the_daemon_after_a_reload_too(
-    tmp_path: Path, make_sink: Any, monkeypatch: pytest.MonkeyPatch, step: str
+    tmp_path: Path, settings: Settings, step: str
 ) -> None:
     """Whose services are others than those that it began with."""
-    monkeypatch.setattr(supervisor, "SWITCH_INTERVAL_S", sys.getswitchinterval())
-    sink = await make_sink()
-    config = tmp_path / "asyncnet.toml"
-    config.write_text(config_text(tmp_path, sink.endpoints[0].port))
-    settings = load(config)
     fails = asyncio.Event()  # until it is set, all goes well
 
     def make_store(settings: Settings) -> SqliteStore:
