@@ -64,7 +64,7 @@ class DeliveryAgent:
         self._trouble = StoreTrouble()
         self._book = AccountBook(store, accounts, providers or catalogue(), self._trouble)
         self._bell = Bell(clock, sleep)  # something happened: take another turn
-        self._pool = Pool(connect, clock, idle_s=idle_s, opened=self._bell.ring)
+        self._pool = Pool(connect, clock, idle_s=idle_s)
         self._carrier = Carrier(
             store, self._pool, self._book, settings, clock, chance, self._trouble
         )
@@ -251,9 +251,10 @@ class DeliveryAgent:
             self._empty(lane)
 
     async def _carry(self, lane: Lane, lease: Lease) -> Settlement | None:
-        if self._cutting_off:
-            return Settlement({}, self._clock(), counted=False)
-        if self._clock() >= lease.expires_at:
+        now = self._clock()
+        if self._cutting_off or lane.blocked(now):
+            return Settlement({}, now, counted=False)
+        if now >= lease.expires_at:
             return await self._carrier.expire(lease)
         self._carrying.add(id(lease))
         try:

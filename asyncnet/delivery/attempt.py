@@ -5,7 +5,7 @@ lease is good; after it, without a reply, the message is in doubt (RFC 1047).
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,13 @@ class Attempt:
     """
 
     def __init__(
-        self, store: Store, pool: Pool, lane: Lane, lease: Lease, places: Sequence[int]
+        self,
+        store: Store,
+        pool: Pool,
+        lane: Lane,
+        lease: Lease,
+        places: Sequence[int],
+        clock: Callable[[], float],
     ) -> None:
         self.server: str | None = None
         self.tls: Mapping[str, Any] | None = None
@@ -45,6 +51,7 @@ class Attempt:
         self._pool = pool
         self._lane = lane
         self._lease = lease
+        self._clock = clock
         self._envelope = lease.envelope
         if len(places) < len(lease.positions):
             self.positions = tuple([lease.positions[place] for place in places])
@@ -67,6 +74,9 @@ class Attempt:
         if _nobody_was_answered(judgements.values()):
             if _cancelled():
                 return judgements  # known although we were stopped, see map_in_turns()
+            if self._lane.blocked(self._clock()):
+                # Others of the account broke, too, and were not let in again: no login for this.
+                return {position: _waits(it) for position, it in judgements.items()}
             judgements = await self._once(after=self._talk)
         return judgements
 
@@ -146,6 +156,10 @@ def _reusable(talk: Talk, judgements: Mapping[int, Judgement]) -> bool:
         return False
     actions = [judgement.action for judgement in judgements.values()]
     return Action.RECONNECT not in actions and Action.FEWER_CONNECTIONS not in actions
+
+
+def _waits(judgement: Judgement) -> Judgement:
+    return judgement._replace(scope=Scope.ACCOUNT, action=Action.HOLD_ACCOUNT)
 
 
 def _unusable(error: AccountError) -> Judgement:

@@ -60,7 +60,7 @@ class Carrier:
         if not places:
             rested_at = min(self._resting[lease.queue_id].values())
             return Settlement({}, rested_at, counted=False)
-        attempt = Attempt(self._store, self._pool, lane, lease, places)
+        attempt = Attempt(self._store, self._pool, lane, lease, places, self._clock)
         try:
             judgements = await attempt.run()
             return self._judged(lane, lease, attempt, judgements, untouched=more)

@@ -27,9 +27,8 @@ class Lane:
 
     talking counts deliveries that hold or want a talk, held all leases in hand, those being
     settled included.  proven: something went through since the start or the last trouble; until
-    then one message at a time goes, so that a bad password costs one login and not one for
-    each connection (see Pool.limit, too: it may have been changed since).  slowed_s: the time
-    between two messages that throttling taught us.
+    then one message at a time goes.  slowed_s: the time between two messages that throttling
+    taught us.
     """
 
     key: str

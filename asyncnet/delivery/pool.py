@@ -3,6 +3,9 @@
 A login costs several round trips, and providers count logins: a talk is used again while its
 server takes it, and carries several messages one behind the other where that saves round trips.
 A talk lies idle in the pool, carries messages, or is closed.
+
+Where no talk is open, one is opened for all who want one: the password may have been changed since
+the last one, and providers lock accounts out that get it wrong on many connections.
 """
 
 import asyncio
@@ -13,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Protocol
 
-from asyncnet.delivery.accounts import Account
-from asyncnet.delivery.exchange import Exchange, Target
+from asyncnet.delivery.accounts import Account, AccountError
+from asyncnet.delivery.exchange import Exchange, ExchangeFailed, Target
 from asyncnet.smtp.transaction import Plan
 
 IDLE_S = 30.0  # servers hang up after minutes, some providers count open connections
@@ -54,6 +57,7 @@ class _Shelf:
 
     limit: int
     connecting: int = 0
+    opening: asyncio.Future[None] | None = None  # the last one that was begun, until it is open
     talks: list[Talk] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     plan: Plan = Plan.CHUNKED
@@ -63,8 +67,7 @@ class _Shelf:
 class Pool:
     """Talks by Route.key, within each account's limits.
 
-    clock gives seconds; only differences of it count.  opened is called when a talk was opened,
-    by which limit() may have risen.
+    clock gives seconds; only differences of it count.
     """
 
     def __init__(
@@ -73,12 +76,10 @@ class Pool:
         clock: Callable[[], float],
         *,
         idle_s: float = IDLE_S,
-        opened: Callable[[], None] | None = None,
     ) -> None:
         self._connect = connect
         self._clock = clock
         self._idle_s = idle_s
-        self._opened = opened
         self._shelves: dict[str, _Shelf] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
@@ -89,8 +90,8 @@ class Pool:
         Waits while the route has as many as it may and none has room.  after: only one that was
         made later than that talk; those that lie idle and are older are closed, since what
         killed one killed all.  Raises ExchangeFailed or AccountError when a new one cannot be
-        had.  Every talk taken is given back or discarded.  Cancelling leaves nothing open or in
-        use.
+        had, the same to all who waited for it.  Every talk taken is given back or discarded.
+        Cancelling leaves nothing open or in use.
         """
         shelf = self._shelves.get(key)
         if shelf is None:
@@ -99,6 +100,10 @@ class Pool:
             self._retire(shelf, lambda talk: talk.number <= after.number)
         while True:
             talk = self._idle(shelf, account)
+            if talk is None and (first := self._first(shelf)) is not None:
+                await asyncio.wait([first])
+                first.result()
+                continue
             if talk is None and len(shelf.talks) + shelf.connecting < shelf.limit:
                 talk = await self._open(shelf, key, account)
             if talk is None:
@@ -127,14 +132,10 @@ class Pool:
             shelf.limit = max(1, shelf.limit - 1)
 
     def limit(self, key: str, account: Account) -> int:
-        """How many messages of the route may be on their way at a time.
-
-        One where no talk is open: the password may have been changed since the last one, and
-        providers lock accounts out that get it wrong on many connections.
-        """
+        """How many messages of the route may be on their way at a time."""
         shelf = self._shelves.get(key)
-        if shelf is None or not self._any_open(shelf, account):
-            return 1
+        if shelf is None:
+            return account.connections
         places = max(0, shelf.limit - len(shelf.talks))  # one on each that is to come
         for talk in shelf.talks:
             if not talk.retired:
@@ -164,22 +165,30 @@ class Pool:
         now = self._clock()
         plan = shelf.plan if now < shelf.plan_until else Plan.CHUNKED
         shelf.connecting += 1
+        opening = shelf.opening = asyncio.get_running_loop().create_future()
         try:
             target = await account.target()
             exchange = await self._connect(replace(target, plan=plan))
+        except (ExchangeFailed, AccountError) as error:
+            opening.set_exception(error)
+            opening.exception()  # nobody need have waited for it
+            raise
         finally:
+            if not opening.done():
+                opening.set_result(None)
             shelf.connecting -= 1
             shelf.changed.set()
         now = self._clock()
         talk = Talk(key, exchange, next(self._numbers), made_at=now, idle_since=now)
         shelf.talks.append(talk)
-        if self._opened is not None:
-            self._opened()
         return talk
 
-    def _any_open(self, shelf: _Shelf, account: Account) -> bool:
-        """Whether a talk is in use, or lies here and may be used."""
-        return any([talk.users or not self._worn(talk, account) for talk in shelf.talks])
+    def _first(self, shelf: _Shelf) -> asyncio.Future[None] | None:
+        """The talk being opened to which others are to wait: none is open yet, or any more."""
+        opening = shelf.opening
+        if opening is None or opening.done():
+            return None
+        return None if any([talk.exchange.usable for talk in shelf.talks]) else opening
 
     def _idle(self, shelf: _Shelf, account: Account) -> Talk | None:
         """The talk that lay here for the shortest time: the others may reach their idle time."""

@@ -253,6 +253,35 @@ async def test_a_password_that_is_wrong_after_a_pause_costs_one_login(house: Hou
     assert {job.attempts for job in jobs} == {0}
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_talks_that_break_with_mail_on_them_cost_one_login(
+    house: House, together: bool
+) -> None:
+    house.store.add("first")
+    await house.start()
+    hung_up = [asyncio.Event(), asyncio.Event()]
+
+    async def die(
+        exchange: ScriptedExchange, envelope: Envelope, before_dot: BeforeDot
+    ) -> tuple[RecipientReply, ...]:
+        await hung_up[house.network.exchanges.index(exchange)].wait()
+        return await die_before_dot(exchange, envelope, before_dot)
+
+    house.network.scenes["work.test"] = [die] * 2
+    jobs = [house.store.add(f"{number}") for number in range(8)]
+    await let_all_run()
+    assert len(house.network.targets) == 2
+    house.login_fails(times=9)
+    for event in hung_up:
+        event.set()
+        if not together:
+            await let_all_run()
+    await let_all_run()
+    assert len(house.network.targets) == 3
+    assert house.state() == "held"
+    assert {job.attempts for job in jobs} == {0}
+
+
 async def test_after_a_pause_all_connections_open_with_the_first_login(house: House) -> None:
     house.store.add("first")
     await house.start()

@@ -96,39 +96,56 @@ async def test_fewer_means_one_less_but_never_none(pool: Pool) -> None:
     assert limits == [3, 2, 1, 1]
 
 
-async def test_where_no_talk_is_open_one_message_goes_ahead(
-    pool: Pool, network: Network, clock: Clock
-) -> None:
-    limited = account(connections=3)
-    assert pool.limit("work", limited) == 1
-    talk = await pool.take("work", limited)
-    assert pool.limit("work", limited) == 3
-    pool.give(talk, limited)
-    assert pool.limit("work", limited) == 3
-    network.exchanges[0].usable = False
-    assert pool.limit("work", limited) == 1, "its server hung up"
-    network.exchanges[0].usable = True
-    clock.now += 30.0
-    assert pool.limit("work", limited) == 1, "it will not be taken again"
-    pool.sweep()
-    assert pool.limit("work", limited) == 1
-
-
-async def test_who_waits_for_the_first_talk_is_told_when_it_is_open(clock: Clock) -> None:
-    limits: list[int] = []
-    network, limited = Network(), account(connections=2)
-    gate = network.gates["work.test"] = asyncio.Event()
-
-    def opened() -> None:
-        limits.append(made.limit("work", limited))
-
-    made = Pool(network.connect, clock, opened=opened)
-    taken = asyncio.create_task(made.take("work", limited))
+async def test_while_none_is_open_one_is_opened_for_all(pool: Pool, network: Network) -> None:
+    gate, limited = network.gates.setdefault("work.test", asyncio.Event()), account(connections=3)
+    takes = [asyncio.create_task(pool.take("work", limited)) for _ in range(3)]
     await let_all_run()
-    assert (limits, made.limit("work", limited)) == ([], 1)
+    assert len(network.targets) == 1
     gate.set()
-    await taken
-    assert limits == [2]
+    assert len({(await take).number for take in takes}) == 3, "then each has its own"
+
+
+async def test_who_waited_for_the_first_one_shares_its_failure(
+    pool: Pool, network: Network
+) -> None:
+    gate, limited = network.gates.setdefault("work.test", asyncio.Event()), account(connections=3)
+    network.failures["work.test"] = [ExchangeFailed(Phase.AUTH, "the login is refused")]
+    takes = [asyncio.create_task(pool.take("work", limited)) for _ in range(3)]
+    await let_all_run()
+    gate.set()
+    outcomes = await asyncio.gather(*takes, return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["the login is refused"] * 3
+    assert len(network.targets) == 1
+    assert await pool.take("work", limited)
+
+
+async def test_who_waits_for_the_first_one_opens_it_where_that_is_cancelled(
+    pool: Pool, network: Network
+) -> None:
+    gate, limited = network.gates.setdefault("work.test", asyncio.Event()), account(connections=3)
+    first, second = [asyncio.create_task(pool.take("work", limited)) for _ in range(2)]
+    await let_all_run()
+    first.cancel()
+    await let_all_run()
+    gate.set()
+    assert await second
+    assert len(network.targets) == 2
+
+
+async def test_an_open_talk_vouches_for_others(pool: Pool, network: Network) -> None:
+    limited = account(connections=4)
+    await pool.take("work", limited)
+    network.gates["work.test"] = asyncio.Event()
+    takes = [asyncio.create_task(pool.take("work", limited)) for _ in range(2)]
+    await let_all_run()
+    assert len(network.targets) == 3
+    network.exchanges[0].usable = False  # its server hung up, and nobody gave it back yet
+    takes.append(asyncio.create_task(pool.take("work", limited)))
+    await let_all_run()
+    assert len(network.targets) == 3
+    for take in takes:
+        take.cancel()
+    await asyncio.gather(*takes, return_exceptions=True)
 
 
 @pytest.mark.parametrize("said_by", ["the account", "the server"])
