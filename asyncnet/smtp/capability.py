@@ -36,6 +36,16 @@ class Capabilities:
         return self._limits.get("RCPTMAX")
 
     @property
+    def domain_limit(self) -> int | None:
+        """RCPTDOMAINMAX of LIMITS: domains of those recipients (RFC 9422 section 3.3)."""
+        return self._limits.get("RCPTDOMAINMAX")
+
+    @cached_property
+    def limits_recipients(self) -> bool:
+        """Whether there is any limit on the recipients of one transaction."""
+        return self.recipient_limit is not None or self.domain_limit is not None
+
+    @property
     def message_limit(self) -> int | None:
         """MAILMAX of LIMITS: transactions over one connection (RFC 9422 section 3.1)."""
         return self._limits.get("MAILMAX")

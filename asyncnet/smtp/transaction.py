@@ -118,6 +118,24 @@ def mail_parameters(envelope: Envelope, octets: int, capabilities: Capabilities)
     return " ".join(words)
 
 
+def taken_at_once(recipients: Sequence[str], capabilities: Capabilities) -> Sequence[int]:
+    """Whom of them the server takes in one transaction: positions (LIMITS, RFC 9422)."""
+    most, most_domains = capabilities.recipient_limit, capabilities.domain_limit
+    if most is None:
+        most = len(recipients)
+    if most_domains is None:
+        return range(min(most, len(recipients)))
+    domains: set[str] = set()
+    taken: list[int] = []
+    for position, recipient in enumerate(recipients):
+        domain = recipient.rpartition("@")[2].lower()
+        if len(taken) < most and (domain in domains or len(domains) < most_domains):
+            domains.add(domain)
+            taken.append(position)
+    return taken
+
+
+_OUT_OF_PLACE = frozenset({500, 502, 503})  # what is said to commands that nobody expected
 _DATA, _RSET = encode(Data()), encode(Rset())
 _DOT = Phase.DOT  # see session.READY
 
@@ -154,7 +172,7 @@ class Transaction:
         self._positions: Sequence[int] | None = None  # of those who have an RCPT; None: all
         self._answered = 0  # of those
         self._lines: list[bytes] = []  # MAIL and each RCPT
-        limit, utf8 = capabilities.recipient_limit, envelope.smtputf8
+        utf8 = envelope.smtputf8
         parameters = mail_parameters(envelope, octets, capabilities)
         try:
             self._lines = lines = [mail_line(envelope.reverse_path, parameters, utf8=utf8)]
@@ -162,31 +180,33 @@ class Transaction:
             why = f"cannot be sent: {error}"
             self.settle(RecipientReply(Phase.MAIL, None, why, kind=Kind.SENDER))
             return
-        if limit is not None and len(recipients) > limit:
-            recipients = recipients[:limit]
-            self._leave_to_another_one(limit)
+        if capabilities.limits_recipients:
+            self._leave_the_rest(recipients, taken_at_once(recipients, capabilities))
+            recipients = [recipients[position] for position in self._positions or ()]
         try:
             for recipient in recipients:
                 lines.append(rcpt_line(recipient, utf8=utf8))
         except UnsafeArgument:
-            lines[1:] = self._those_that_can_be_sent(recipients, utf8)
+            lines[1:] = self._those_that_can_be_sent(envelope.recipients, utf8)
 
-    def _leave_to_another_one(self, limit: int) -> None:
-        """Answer, in the server's stead and code, those above the limit that it announced.
+    def _leave_the_rest(self, recipients: Sequence[str], taken: Sequence[int]) -> None:
+        """Answer, in the server's stead and code, those above the limits that it announced.
 
         Whoever reads this sends them in another transaction.
         """
-        over = Reply(452, (f"4.5.3 over the server's limit of {limit} recipients",))
-        left = RecipientReply(Phase.RCPT, over, "not sent: LIMITS RCPTMAX", named=False)
-        self.replies[limit:] = [left] * (len(self.replies) - limit)
-        self._positions = range(limit)
+        over = Reply(452, ("4.5.3 over the number that the server takes at a time",))
+        left = RecipientReply(Phase.RCPT, over, "not sent: LIMITS", named=False)
+        self.replies = [left] * len(recipients)
+        for position in taken:
+            self.replies[position] = None
+        self._positions = taken
 
     def _those_that_can_be_sent(self, recipients: Sequence[str], utf8: bool) -> list[bytes]:
         """Their lines; each of the others has its reply."""
         lines = {}
-        for position, recipient in enumerate(recipients):
+        for position in range(len(recipients)) if self._positions is None else self._positions:
             try:
-                lines[position] = rcpt_line(recipient, utf8=utf8)
+                lines[position] = rcpt_line(recipients[position], utf8=utf8)
             except UnsafeArgument as error:
                 why = f"cannot be sent: {error}"
                 reply = RecipientReply(Phase.RCPT, None, why, kind=Kind.RECIPIENT)
@@ -224,17 +244,20 @@ class Transaction:
         """Note the reply to one of the commands."""
         kind, reply = answer[0], answer[1].shortened()
         positive = 200 <= reply.code <= 299
-        # To who is refused already it is the right answer.
-        lost_thread = reply.code in (500, 502, 503) and not self.hopeless
-        self.puzzled = self.puzzled or lost_thread
+        lost_thread = False
         if kind is Rcpt:
             position = self._answered
             if self._positions is not None:
                 position = self._positions[position]
             self._answered += 1
             if not positive and self.replies[position] is None:
+                lost_thread = reply.code in _OUT_OF_PLACE
                 self.replies[position] = RecipientReply(Phase.RCPT, reply)
-        elif kind is Bdat:
+        else:
+            # Where all are refused already it is the right answer.
+            lost_thread = reply.code in _OUT_OF_PLACE and not self.hopeless
+        self.puzzled = self.puzzled or lost_thread
+        if kind is Bdat:
             # A BDAT that is unknown, or out of its place, is no word about the content: by DATA,
             # on another talk, it may be welcome.
             self.settle(RecipientReply(Phase.DATA if lost_thread else Phase.DOT, reply))
@@ -242,7 +265,7 @@ class Transaction:
             self.content_wanted = reply.code == START_MAIL_INPUT
             if not self.content_wanted:
                 self.settle(RecipientReply(Phase.DATA, reply))
-        elif not positive and kind is not Rset:  # a refused RSET is nobody's fault
+        elif not positive and kind is Mail:  # a refused RSET is nobody's fault
             self.settle(RecipientReply(kind.phase, reply))
         if reply.code >= 400:
             self.refused = True

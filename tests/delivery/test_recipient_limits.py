@@ -140,3 +140,10 @@ async def test_a_message_that_is_put_off_itself_is_not_tried_for_each_recipient(
     record, transactions = await sent(tmp_path, PEOPLE, limits="RCPTMAX=1", script=script)
     assert statuses(record) == [RecipientStatus.DEFERRED] * 5
     assert transactions == 1
+
+
+async def test_recipients_go_domain_by_domain_where_the_server_wants_it(tmp_path: Path) -> None:
+    people = ["a@example.com", "b@example.org", "c@example.com", "d@example.net", "e@example.org"]
+    record, transactions = await sent(tmp_path, people, limits="RCPTDOMAINMAX=1")
+    assert statuses(record) == [ACCEPTED] * 5
+    assert (record.attempts, transactions) == (1, 3)

@@ -58,7 +58,13 @@ def test_mechanisms_also_in_the_old_spelling(lines: list[str], mechanisms: tuple
     ],
 )
 def test_the_limit_of_recipients(line: str, limit: int | None) -> None:
-    assert parse_capabilities(offered(line)).recipient_limit == limit
+    found = parse_capabilities(offered(line))
+    assert (found.recipient_limit, found.limits_recipients) == (limit, limit is not None)
+
+
+def test_the_limit_of_domains() -> None:
+    found = parse_capabilities(offered("LIMITS RcptDomainMax=1"))
+    assert (found.domain_limit, found.recipient_limit, found.limits_recipients) == (1, None, True)
 
 
 def test_the_limit_of_messages() -> None:

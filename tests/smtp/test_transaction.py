@@ -80,8 +80,8 @@ def test_an_internationalised_envelope_says_so() -> None:
     assert parameters == "BODY=8BITMIME SMTPUTF8 REQUIRETLS"
 
 
-def transaction(*recipients: str, limit: int | None = None) -> Transaction:
-    offered = offer() if limit is None else offer(LIMITS=f"RCPTMAX={limit}")
+def transaction(*recipients: str, limits: str | None = None) -> Transaction:
+    offered = offer() if limits is None else offer(LIMITS=limits)
     return Transaction(Envelope("a@example.org", recipients), 5, offered)
 
 
@@ -138,14 +138,62 @@ def test_what_replies_mean_for_each_recipient(
 
 
 def test_recipients_beyond_the_limit_are_kept_for_another_transaction() -> None:
-    talk = transaction("b@example.org", "c@example.org", "d@example.org", limit=2)
+    talk = transaction("b@example.org", "c@example.org", "d@example.org", limits="RCPTMAX=2")
     assert talk.envelope()[0].count(Rcpt) == 2
     outcomes = play(talk, 250, 550, 250, 354)
     assert outcomes[:2] == [out(Phase.RCPT, 550), None]
     assert outcomes[2] is not None
     assert outcomes[2].reply is not None
     assert (outcomes[2].reply.code, outcomes[2].reply.enhanced) == (452, "4.5.3")
-    assert outcomes[2].detail == "not sent: LIMITS RCPTMAX"
+    assert not outcomes[2].named
+
+
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        ("RCPTDOMAINMAX=1", "ace"),
+        ("RCPTDOMAINMAX=2", "abcde"),
+        ("RCPTDOMAINMAX=3", "abcdef"),
+        ("RCPTMAX=3 RCPTDOMAINMAX=2", "abc"),
+        ("RCPTMAX=2 RCPTDOMAINMAX=1", "ac"),
+        ("RCPTDOMAINMAX=x", "abcdef"),
+    ],
+)
+def test_recipients_at_too_many_domains_are_kept_for_another_transaction(
+    limits: str, named: str
+) -> None:
+    domains = ("example.org", "example.com", "Example.ORG", "example.com", "example.org", "x.test")
+    people = [f"{name}@{domain}" for name, domain in zip("abcdef", domains, strict=True)]
+    talk = transaction(*people, limits=limits)
+    said = [line[9:10] for line in talk.envelope()[1].decode().split("\r\n") if "RCPT" in line]
+    assert "".join(said) == named
+    outcomes = play(talk, 250, *[550] * len(named), 354)
+    assert all(outcome is not None for outcome in outcomes)
+    told = [
+        name for name, it in zip("abcdef", outcomes, strict=True) if it is not None and it.named
+    ]
+    assert "".join(told) == named
+
+
+def test_a_recipient_that_breaks_its_line_is_answered_among_those_that_are_left() -> None:
+    people = ("a\r\nRSET@example.org", "b@example.com", "c@example.org")
+    talk = transaction(*people, limits="RCPTDOMAINMAX=1")
+    assert talk.envelope()[0].count(Rcpt) == 1
+    first, second, third = play(talk, 250, 250, 354)
+    assert first is not None
+    assert (first.reply, first.named) == (None, True)
+    assert second is None
+    assert third is not None
+    assert not third.named
+
+
+def test_500_to_many_recipients_is_told_apart_from_a_refusal() -> None:
+    talk = transaction("b@example.org", "c@example.org")
+    play(talk, 503, 503, 503, 503)
+    assert talk.puzzled
+    refused = transaction("b@example.org", "c@example.org")
+    play(refused, 550, 503, 503, 503)
+    assert not refused.puzzled, "to whom MAIL was refused nothing else can be said"
 
 
 def test_a_recipient_that_breaks_its_line_spoils_nothing_for_the_others() -> None:
