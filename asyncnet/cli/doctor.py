@@ -18,6 +18,7 @@ from rich.console import Console
 from asyncnet.cli import exit_codes
 from asyncnet.cli.checkup_report import Report, document_of
 from asyncnet.cli.exit_codes import CommandFailed
+from asyncnet.cli.foresight import foreign_senders
 from asyncnet.cli.serve import loop_factory
 from asyncnet.cli.settings import read_providers, read_settings
 from asyncnet.cli.standing_stage import standing_stage
@@ -246,6 +247,15 @@ class _Visit:
                 finding=Finding.WARNING,
                 cause=Cause.UNUSUAL_SERVER,
                 advice=f"the provider's ports are {usual}",
+            )
+        if foreign := foreign_senders(account, self._section.senders):
+            return replace(
+                stage,
+                finding=Finding.WARNING,
+                cause=Cause.SENDER_NOT_LOGIN,
+                advice=f"this provider takes mail from {account.user} alone, not from"
+                f" {', '.join(foreign)}:"
+                " look at the account's senders",
             )
         if login is not None and login.password != login.password.strip():
             return replace(

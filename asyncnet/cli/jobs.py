@@ -18,13 +18,17 @@ from asyncnet.cli.assembly import (
     messages_for_envelopes,
 )
 from asyncnet.cli.excerpt import visible
+from asyncnet.cli.foresight import foreseen
 from asyncnet.cli.mistakes import JobProblems, print_problems
-from asyncnet.cli.settings import read_settings
+from asyncnet.cli.settings import read_providers, read_settings
 from asyncnet.cli.structure import draw
 from asyncnet.config.sections import Settings
+from asyncnet.delivery.accounts import AccountError, resolve
 from asyncnet.mail.envelope import Route, Server
 from asyncnet.mail.letter import ContentError
-from asyncnet.spool.assemble import Outgoing
+from asyncnet.providers.presets import Catalogue
+from asyncnet.spool.assemble import Assembled, Outgoing
+from asyncnet.spool.assemble_ready import AssembledReady
 from asyncnet.spool.document import MAX_DOCUMENT_OCTETS
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.folder import is_job_name
@@ -46,6 +50,7 @@ class Checked:
 
     path: Path
     outcome: Outgoing | JobProblems
+    warnings: tuple[str, ...] = ()
 
     def for_programs(self) -> dict[str, Any]:
         wrong = self.outcome if isinstance(self.outcome, JobProblems) else None
@@ -53,7 +58,7 @@ class Checked:
             "file": str(self.path),
             "good": wrong is None,
             "errors": [asdict(problem) for problem in wrong.problems] if wrong else [],
-            "warnings": [] if isinstance(self.outcome, JobProblems) else self.outcome.warnings,
+            "warnings": self.warnings,
         }
 
 
@@ -62,11 +67,11 @@ def check(paths: Sequence[Path], config: Path | None, *, as_json: bool = False) 
 
     Mistakes and warnings go to stderr.
     """
-    settings = read_settings(config)
+    settings, providers = read_settings(config), read_providers(config)
     good, wrong = 0, 0
     documents = []
     for path in messages_for_envelopes(paths):
-        for checked in _check(path, settings):
+        for checked in _check(path, settings, providers):
             good += not isinstance(checked.outcome, JobProblems)
             wrong += isinstance(checked.outcome, JobProblems)
             if as_json:
@@ -80,12 +85,27 @@ def check(paths: Sequence[Path], config: Path | None, *, as_json: bool = False) 
     return exit_codes.DATA if wrong else exit_codes.OK
 
 
-def _check(path: Path, settings: Settings) -> Iterator[Checked]:
+def _check(path: Path, settings: Settings, providers: Catalogue) -> Iterator[Checked]:
     for file in _jobs_below(path) if path.is_dir() else [path]:
         try:
-            yield Checked(file, assemble_file(file, settings))
+            outgoing = assemble_file(file, settings)
+            by_provider = _by_provider(file, outgoing, settings, providers)
+            yield Checked(file, outgoing, (*outgoing.warnings, *by_provider))
         except JobProblems as refused:
             yield Checked(file, refused)
+
+
+def _by_provider(
+    path: Path, outgoing: Assembled | AssembledReady, settings: Settings, providers: Catalogue
+) -> tuple[str, ...]:
+    name = outgoing.route.account
+    if name is None:
+        return ()
+    try:
+        account = resolve(name, settings.account[name], providers)
+    except AccountError as error:
+        return (f"it will wait: {error}",)
+    return foreseen(outgoing, content_of(path, outgoing), account)
 
 
 def _jobs_below(folder: Path) -> Iterator[Path]:
@@ -137,7 +157,7 @@ def _tell(checked: Checked) -> None:
         print_problems(checked.outcome)
         return
     sys.stdout.flush()  # the order of both streams is the order of the files
-    for warning in checked.outcome.warnings:
+    for warning in checked.warnings:
         print(visible(f"{checked.path}: warning: {warning}"), file=sys.stderr, flush=True)
     way = checked.outcome.route.account or str(checked.outcome.route.server)
     recipients = len(checked.outcome.envelope.recipients)

@@ -29,7 +29,10 @@ class AccountError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where and how one account's mail goes out.  None: no limit."""
+    """Where and how one account's mail goes out.  None: no limit.
+
+    octets and from_is_login are what is known of the provider: see Preset.
+    """
 
     name: str
     host: str
@@ -45,6 +48,8 @@ class Account:
     connections: int = DEFAULT_CONNECTIONS
     messages_per_connection: int | None = None
     recipients: int | None = None
+    octets: int | None = None
+    from_is_login: bool = False
     interval_s: float = 0.0
     burst: int = 1  # so many messages may begin within interval_s
     connection_s: float | None = None
@@ -82,6 +87,7 @@ class Account:
             address=self.address,
             pins=self.pins,
             window=self.window,
+            usual_octets=self.octets,
         )
 
     async def _login(self, environment: Mapping[str, str]) -> "Login | None":
@@ -142,6 +148,8 @@ def resolve(name: str, settings: AccountSettings, catalogue: Catalogue) -> Accou
         connections=settings.connections or limits.connections or DEFAULT_CONNECTIONS,
         messages_per_connection=settings.messages_per_connection or limits.messages_per_connection,
         recipients=limits.recipients,
+        octets=limits.octets,
+        from_is_login=limits.from_is_login,
         interval_s=settings.rate.seconds if settings.rate else limits.interval_s,
         burst=settings.rate.messages if settings.rate else 1,
         connection_s=limits.connection_s,

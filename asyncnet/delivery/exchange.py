@@ -70,7 +70,8 @@ class Target:
     charset decodes reply texts that are not UTF-8 ("gb18030" for QQ).  rset False: RSET is
     never said (QQ answers it with junk); the talk ends where a transaction must be undone.
     plan is the boldest way of sending that is tried, window how many messages may then be under
-    way at a time (CHUNKED alone).
+    way at a time (CHUNKED alone).  usual_octets is the largest message that a server takes which
+    does not say so (None: not known).
     """
 
     host: str
@@ -87,6 +88,7 @@ class Target:
     window: int = 1
     address: str | None = None
     pins: tuple[str, ...] = ()
+    usual_octets: int | None = None
 
 
 class ExchangeFailed(Exception):
@@ -226,7 +228,13 @@ class Exchange:
         pipeline, session, octets = self._pipeline, self._dialogue.session, content.octets
         assert pipeline is not None, "the talk is not open"
         capabilities = session.capabilities
-        trouble = obstacle(envelope, octets, capabilities, secured=session.secured)
+        trouble = obstacle(
+            envelope,
+            octets,
+            capabilities,
+            secured=session.secured,
+            usual_octets=self._target.usual_octets,
+        )
         if trouble is not None:
             return (trouble,) * len(envelope.recipients)
         block = None

@@ -72,14 +72,24 @@ class RecipientReply:
 
 
 def obstacle(
-    envelope: Envelope, octets: int, capabilities: Capabilities, *, secured: bool
+    envelope: Envelope,
+    octets: int,
+    capabilities: Capabilities,
+    *,
+    secured: bool,
+    usual_octets: int | None = None,
 ) -> RecipientReply | None:
-    """Why this server cannot take the message at all, known before a word is said; or None."""
-    limit = capabilities.size_limit_octets
+    """Why this server cannot take the message at all, known before a word is said; or None.
+
+    usual_octets: the limit that is known of a server which does not speak of SIZE (RFC 1870).
+    """
+    limit, whose = capabilities.size_limit_octets, "server's SIZE"
+    if "SIZE" not in capabilities:
+        limit, whose = usual_octets, "provider's known"
     if limit is not None and octets > limit:
         return _cannot(
             Kind.SIZE,
-            f"message of {octets} octets exceeds the server's SIZE limit of {limit} octets",
+            f"message of {octets} octets exceeds the {whose} limit of {limit} octets",
         )
     if envelope.smtputf8 and "SMTPUTF8" not in capabilities:
         return _cannot(
@@ -181,22 +191,23 @@ class Transaction:
             self.settle(RecipientReply(Phase.MAIL, None, why, kind=Kind.SENDER))
             return
         if capabilities.limits_recipients:
-            self._leave_the_rest(recipients, taken_at_once(recipients, capabilities))
-            recipients = [recipients[position] for position in self._positions or ()]
+            taken = taken_at_once(recipients, capabilities)
+            self._leave_the_rest(taken)
+            recipients = tuple([recipients[position] for position in taken])
         try:
             for recipient in recipients:
                 lines.append(rcpt_line(recipient, utf8=utf8))
         except UnsafeArgument:
             lines[1:] = self._those_that_can_be_sent(envelope.recipients, utf8)
 
-    def _leave_the_rest(self, recipients: Sequence[str], taken: Sequence[int]) -> None:
+    def _leave_the_rest(self, taken: Sequence[int]) -> None:
         """Answer, in the server's stead and code, those above the limits that it announced.
 
         Whoever reads this sends them in another transaction.
         """
         over = Reply(452, ("4.5.3 over the number that the server takes at a time",))
         left = RecipientReply(Phase.RCPT, over, "not sent: LIMITS", named=False)
-        self.replies = [left] * len(recipients)
+        self.replies = [left] * len(self.replies)
         for position in taken:
             self.replies[position] = None
         self._positions = taken

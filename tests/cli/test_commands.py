@@ -44,6 +44,35 @@ async def test_check_says_good_and_by_which_way(tmp_path: Path) -> None:
     assert "local" in ended.out
 
 
+async def test_check_warns_of_what_the_provider_is_known_to_refuse(tmp_path: Path) -> None:
+    login = 'preset = "qq"\nuser = "10001@example.org"\nsecret = { env = "CODE" }\n'
+    (tmp_path / "asyncnet.toml").write_text(f"[account.qq]\n{login}")
+    (tmp_path / "providers.toml").write_text("[preset.qq]\noctets = 2000000\n")
+    others = job(tmp_path, extra="attachments: [photo.jpg]\n")
+    (tmp_path / "photo.jpg").write_bytes(bytes(1_600_000))
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(others.read_text().replace("ada@", "10001@").replace("photo", "small"))
+    (tmp_path / "small.jpg").write_bytes(bytes(1_400_000))
+    ended = await run(tmp_path, "check", others, mine, "--json", "--config", "asyncnet.toml")
+    assert ended.code == 0
+    told, quiet = json.loads(ended.out)
+    assert told["warnings"] == [
+        "the account qq sends for its login 10001@example.org alone: its provider refuses mail"
+        " from ada@example.org",
+        "the message has 2.19 MB, and the provider of the account qq takes 2 MB",
+    ]
+    assert (quiet["good"], quiet["warnings"]) == (True, [])
+    for_people = await run(tmp_path, "check", others, "--config", "asyncnet.toml")
+    assert "warning: the account qq sends for its login" in for_people.err
+
+
+async def test_check_tells_of_an_account_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "asyncnet.toml").write_text('[account.x]\npreset = "ses"\n')
+    ended = await run(tmp_path, "check", job(tmp_path), "--config", "asyncnet.toml")
+    assert ended.code == 0
+    assert "warning: it will wait: [account.x]" in ended.err
+
+
 async def test_check_shows_every_mistake_with_its_place_and_a_mark(tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text("from: ada@example.org\nto: [ok@example.com, nobody]\nsubjekt: x\ntext: y\n")

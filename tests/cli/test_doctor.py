@@ -136,6 +136,14 @@ async def test_a_server_unlike_the_provider_s_is_pointed_out(tmp_path: Path) -> 
     assert '465 with tls = "implicit"' in found["advice"]
 
 
+async def test_senders_that_the_provider_does_not_take_are_pointed_out(tmp_path: Path) -> None:
+    senders = 'senders = ["*@example.org", "ADA@example.org", "bob@example.org", "*@example.com"]'
+    settings(tmp_path, 465, f'preset = "qq"\ntls = "implicit"\n{LOGIN}{senders}')
+    found = stages(await doctor(tmp_path, "--json", CODE=SECRET))["settings"]
+    assert (found["verdict"], found["cause"]) == ("warning", "sender_not_login")
+    assert f"from {USER} alone, not from *@example.com, bob@example.org" in found["advice"]
+
+
 async def test_a_blank_around_the_secret_is_pointed_out(tmp_path: Path) -> None:
     """Pasted codes bring one along."""
     settings(tmp_path, 1, f'tls = "none"\n{LOGIN}')

@@ -79,6 +79,7 @@ async def test_the_target_is_complete() -> None:
     assert (target.host, target.port, target.tls) == ("smtp.qq.com", 465, "implicit")
     assert (target.charset, target.rset, target.verify) == ("gb18030", False, False)
     assert (target.ehlo, target.ca_file) == ("me.example.org", "/ca.pem")
+    assert target.usual_octets == 73_400_320
     assert target.login is not None
     assert (target.login.user, target.login.password) == ("10001@qq.com", SECRET)
     assert target.login.mechanisms == ("LOGIN",)

@@ -237,6 +237,20 @@ def test_a_message_over_the_limit_is_not_begun(run: Run) -> None:
     run(scenario())
 
 
+def test_where_the_server_tells_no_limit_the_provider_s_counts(run: Run) -> None:
+    async def scenario() -> None:
+        async with ScriptedServer(capabilities=["PIPELINING"]) as server:
+            target = Target("127.0.0.1", server.port, "none", usual_octets=1000)
+            exchange = await Exchange.connect(target)
+            for octets in (1001, 1000):
+                replies = await exchange.transact(ENVELOPE, Octets(b"x" * octets), nothing)
+                assert {reply.kind for reply in replies} == {Kind.SIZE if octets > 1000 else None}
+            await exchange.close()
+        assert len(server.heard.contents) == 1
+
+    run(scenario())
+
+
 class Rows:
     """Large content that lies nowhere: rows are made when they are read."""
 

@@ -35,6 +35,16 @@ def test_a_message_over_the_limit_is_not_even_begun() -> None:
     assert obstacle(ENVELOPE, 1001, capabilities, secured=False) == cannot
 
 
+def test_the_provider_s_limit_counts_where_the_server_tells_none() -> None:
+    def told(**offered: str) -> str:
+        found = obstacle(ENVELOPE, 901, offer(**offered), secured=False, usual_octets=900)
+        return "" if found is None else found.detail
+
+    assert told() == "message of 901 octets exceeds the provider's known limit of 900 octets"
+    assert told(SIZE="1000") == ""
+    assert told(SIZE="0") == "", "it takes any size"
+
+
 def test_smtputf8_is_asked_of_a_server_that_knows_it() -> None:
     envelope = Envelope("a@example.org", ("дед@example.org",), smtputf8=True)
     assert "SMTPUTF8" in str(obstacle(envelope, 5, offer(), secured=True))
@@ -182,9 +192,9 @@ def test_a_recipient_that_breaks_its_line_is_answered_among_those_that_are_left(
     first, second, third = play(talk, 250, 250, 354)
     assert first is not None
     assert (first.reply, first.named) == (None, True)
-    assert second is None
-    assert third is not None
-    assert not third.named
+    assert second is not None
+    assert not second.named
+    assert third is None
 
 
 def test_500_to_many_recipients_is_told_apart_from_a_refusal() -> None:

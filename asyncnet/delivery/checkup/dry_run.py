@@ -37,7 +37,7 @@ class DryRun:
     max_octets: int | None = None
 
     def compare_size(self, limit: int | None, ledger: Ledger) -> None:
-        """The stage "size" (RFC 1870); limit None: the server tells none."""
+        """The stage "size" (RFC 1870); limit None: none is known."""
         ledger.begin("size")
         if limit is None:
             ledger.end("the server tells no limit")

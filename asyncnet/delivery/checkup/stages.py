@@ -27,6 +27,7 @@ class Cause(StrEnum):
     SECRET_BLANK = "secret_blank"
     CA_FILE = "ca_file"
     UNUSUAL_SERVER = "unusual_server"  # not as the provider's preset has it
+    SENDER_NOT_LOGIN = "sender_not_login"
     # how the account stands in the queue
     HELD = "held"
     DOWN = "down"
