@@ -1,8 +1,8 @@
 """One processor for all threads of the daemon, since in Python they take turns in any case.
 
 On two, each turn that is handed over wakes the other processor, and whoever lets go of the
-interpreter for a system call finds it taken when that returns: a burst of mail takes half as much
-processor time again.  On one, a thread that lets go for so short a time simply goes on.
+interpreter for a system call finds it taken when that returns.  On one, a thread that lets go for
+so short a time simply goes on.
 
 Which processor it is the system says, and it is asked again every few seconds, so that we leave
 one that has become busy.

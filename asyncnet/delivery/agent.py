@@ -18,11 +18,11 @@ import structlog
 from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.delivery.account_book import AccountBook
 from asyncnet.delivery.bell import Bell
-from asyncnet.delivery.carrier import STORE_RETRY_S, Carrier
+from asyncnet.delivery.carrier import Carrier
 from asyncnet.delivery.exchange import Exchange
 from asyncnet.delivery.lane import Lane
 from asyncnet.delivery.pool import IDLE_S, Connect, Pool
-from asyncnet.delivery.store_trouble import StoreTrouble
+from asyncnet.delivery.store_trouble import STORE_RETRY_S, StoreTrouble
 from asyncnet.mail.verdict import RecipientStatus
 from asyncnet.mailqueue.store import Lease, LeaseLost, Settlement, Store, StoreBroken, StoreError
 from asyncnet.providers.builtin import catalogue
@@ -61,7 +61,7 @@ class DeliveryAgent:
         self._on_settled = on_settled
         self._clock = clock
         self._sleep = sleep
-        self._trouble = StoreTrouble()
+        self._trouble = StoreTrouble(clock)
         self._book = AccountBook(store, accounts, providers or catalogue(), self._trouble)
         self._bell = Bell(clock, sleep)  # something happened: take another turn
         self._pool = Pool(connect, clock, idle_s=idle_s)
@@ -158,6 +158,7 @@ class DeliveryAgent:
         lanes = self._book.lanes
         if any(key not in lanes or lanes[key].at_leisure for key in self._passed_over):
             self._look_at = -math.inf
+        self._look_at = min(self._look_at, self._trouble.over_at)  # that it is over is told
         wake.append(await self._look(now) if self._look_at <= now else self._look_at)
         for lane in lanes.values():
             if lane.waiting and lane.blocked(now) and not lane.state_unwritten:
@@ -177,7 +178,7 @@ class DeliveryAgent:
             # Before the query: a hint that comes during it must not be written over.
             self._look_at, self._passed_over = math.inf, full
             leases = await self._store.lease(now, LEASE_BATCH, full)
-            self._trouble.over()
+            self._trouble.step_done()
             for lease in leases:
                 await self._take_in_or_give_back(lease, now)
             more = len(leases) == LEASE_BATCH  # else all that was due is in hand, as a rule

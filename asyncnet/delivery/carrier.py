@@ -17,13 +17,12 @@ from asyncnet.delivery.lane import Lane
 from asyncnet.delivery.outcome import Outcome, combine, cut_off, gave_up, summary
 from asyncnet.delivery.pool import Pool
 from asyncnet.delivery.schedule import next_attempt
-from asyncnet.delivery.store_trouble import StoreTrouble
+from asyncnet.delivery.store_trouble import STORE_RETRY_S, StoreTrouble
 from asyncnet.mailqueue.store import Lease, LeaseLost, Settlement, Store, StoreBroken, StoreError
 
 # A message at which its account got into trouble goes behind the others for that long at most:
 # if it is the trouble itself, they still get through.
 STEP_BACK_S = 900.0
-STORE_RETRY_S = 5.0  # a full disk and the like; no mail fails by it
 
 log = structlog.get_logger()
 

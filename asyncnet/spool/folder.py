@@ -144,11 +144,11 @@ class SpoolFolder:
         """
         place = self.pickup / PROBE
         try:
-            for folder in (self.pickup, self.queue, self.sent, self.failed):
-                (folder / PROBE).unlink(missing_ok=True)  # of a start that was killed here
-            place.touch()
+            # Perhaps of a start that was killed, or a link that somebody dropped: none is followed.
+            place.unlink(missing_ok=True)
+            place.touch(exist_ok=False)
             for folder in (self.queue, self.sent, self.failed):
-                os.rename(place, folder / PROBE)
+                os.rename(place, folder / PROBE)  # in place of one that a killed start left
                 place = folder / PROBE
             place.unlink()
         except OSError as error:

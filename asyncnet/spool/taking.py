@@ -22,7 +22,9 @@ from asyncnet.spool.folder import (
 from asyncnet.spool.job import Job, job_kind, read_job, read_simple_job
 from asyncnet.spool.ready_orders import Orders, read_orders
 
-SMALL_JOB_OCTETS = 65_536  # a larger one is judged in a thread: 1 MiB may take a second …
+# What is larger, the job or what lies beside it, is judged in a thread: so much takes 10 ms where
+# each line is an unknown key, and 1 MiB may take a second …
+SMALL_JOB_OCTETS = 4096
 # … but for these, where they are simple: half a millisecond, and some thirty for a line a letter.
 SIMPLE_JOB_OCTETS = 262_144
 
@@ -89,9 +91,9 @@ def _take(folder: Path | str, name: str, *, may_be_large: bool = False) -> Taken
     if len(file.octets) > max_octets and not may_be_large:
         raise _LargeJob
     try:
-        earlier = _earlier(folder, name, file.status)
+        earlier = _earlier(folder, name, file.status, may_be_large)
         if is_message:
-            return Taken(_orders(folder, name, file), file.status, earlier)
+            return Taken(_orders(folder, name, file, may_be_large), file.status, earlier)
         if may_be_large or len(file.octets) <= SMALL_JOB_OCTETS:
             job = read_job(file.octets, job_kind(name))
         elif (simple := read_simple_job(file.octets, job_kind(name))) is not None:
@@ -103,28 +105,34 @@ def _take(folder: Path | str, name: str, *, may_be_large: bool = False) -> Taken
     return Taken(job, file.status, earlier)
 
 
-def _orders(folder: Path | str, name: str, message: JobFile) -> Orders:
+def _orders(folder: Path | str, name: str, message: JobFile, may_be_large: bool) -> Orders:
     if not message.octets:
         problem = Problem("", "the file is empty", "a message begins with header fields")
         raise JobRefused((problem,), unfinished=True)
-    orders = _beside(folder, name, ENVELOPE_ENDING, MAX_DOCUMENT_OCTETS, message.status)
+    max_octets = MAX_DOCUMENT_OCTETS if may_be_large else None
+    orders = _beside(folder, name, ENVELOPE_ENDING, max_octets, message.status)
     return Orders() if orders is None else read_orders(orders)
 
 
-def _earlier(folder: Path | str, name: str, status: os.stat_result) -> Earlier | None:
-    octets = _beside(folder, name, RESULT_ENDING, MAX_RESULT_OCTETS, status)
+def _earlier(
+    folder: Path | str, name: str, status: os.stat_result, may_be_large: bool
+) -> Earlier | None:
+    max_octets = MAX_RESULT_OCTETS if may_be_large else None
+    octets = _beside(folder, name, RESULT_ENDING, max_octets, status)
     return None if octets is None else read_earlier(octets)
 
 
 def _beside(
-    folder: Path | str, name: str, ending: str, max_octets: int, job: os.stat_result
+    folder: Path | str, name: str, ending: str, max_octets: int | None, job: os.stat_result
 ) -> bytes | None:
     """The octets of the file that goes with a job; None where there is none.
 
-    Raises JobRefused, or OSError for a fault of this machine.
+    max_octets None: it may not be large.  Raises JobRefused, _LargeJob where it may not be large
+    and is, or OSError for a fault of this machine.
     """
+    limit = max_octets or SMALL_JOB_OCTETS
     try:
-        file = read_job_file(f"{folder}/{companion_name(name, ending)}", max_octets)
+        file = read_job_file(f"{folder}/{companion_name(name, ending)}", limit)
     except OSError as error:
         if error.errno in NO_FILE:
             return None
@@ -136,6 +144,8 @@ def _beside(
     # ours, and an administrator may have moved them.
     if file.status.st_uid not in (job.st_uid, os.geteuid(), 0) or file.status.st_nlink != 1:
         raise _refused(f"the {ending} beside the job belongs to another user, or has a second name")
+    if max_octets is None and len(file.octets) > limit:
+        raise _LargeJob
     return file.octets
 
 

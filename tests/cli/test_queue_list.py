@@ -11,7 +11,8 @@ from rich.console import Console
 from asyncnet.cli import queue
 from asyncnet.cli.account import print_accounts
 from asyncnet.cli.exit_codes import CommandFailed
-from asyncnet.cli.queue import Sight, list_jobs, print_jobs, show
+from asyncnet.cli.queue import list_jobs, show
+from asyncnet.cli.queue_printing import Sight, print_jobs
 from asyncnet.cli.queue_words import Which
 from asyncnet.config.file import load
 from asyncnet.mail.envelope import Envelope, Route, Server

@@ -739,6 +739,57 @@ async def test_a_full_disk_fails_no_mail(house: House) -> None:
     assert len(house.network.sent()) == 1
 
 
+def told_of_the_store(logs: list[EventDict]) -> list[str]:
+    return [line["event"] for line in logs if line["event"].startswith("the store can")]
+
+
+async def test_contents_that_cannot_be_read_for_a_while_are_told_once(
+    house: House, logs: list[EventDict]
+) -> None:
+    """The mail is leased all the time, and other mail goes out."""
+
+    async def no_descriptors(
+        exchange: ScriptedExchange, envelope: Envelope, before_dot: BeforeDot
+    ) -> tuple[RecipientReply, ...]:
+        raise StoreError("1.msg cannot be read: Too many open files")
+
+    job = house.store.add("1")
+    house.network.scenes["work.test"] = [no_descriptors] * 5
+    await house.start()
+    others = []
+    for number in range(4):
+        assert job.statuses == ["pending"]
+        others.append(house.store.add(f"other {number}", account="other"))
+        await house.clock.advance(5.0)
+    assert [it.statuses for it in others] == [["accepted"]] * 4
+    assert told_of_the_store(logs) == ["the store cannot be used now"]
+    await house.clock.advance(5.0)
+    assert (job.statuses, job.attempts) == (["accepted"], 1)
+    await house.clock.advance(5.0)
+    over = ["the store cannot be used now", "the store can be used again"]
+    assert told_of_the_store(logs) == over, "though nothing is due"
+    await house.clock.advance(3600.0)
+    assert told_of_the_store(logs) == over
+
+
+async def test_trouble_with_the_store_that_comes_again_is_told_again(
+    house: House, logs: list[EventDict]
+) -> None:
+    await house.start()
+    for number in range(2):
+        house.store.fail_lease = [StoreError("disk full")] * 3
+        house.store.add(str(number))
+        await house.clock.advance(60.0)
+    assert (
+        told_of_the_store(logs)
+        == [
+            "the store cannot be used now",
+            "the store can be used again",
+        ]
+        * 2
+    )
+
+
 async def test_stopping_lets_what_runs_finish(house: House) -> None:
     gate = asyncio.Event()
 

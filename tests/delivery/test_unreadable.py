@@ -8,11 +8,11 @@ import pytest
 
 from asyncnet.config.sections import AccountSettings, QueueSettings
 from asyncnet.delivery.account_book import AccountBook
-from asyncnet.delivery.carrier import STORE_RETRY_S, Carrier
+from asyncnet.delivery.carrier import Carrier
 from asyncnet.delivery.exchange import Exchange
 from asyncnet.delivery.handover import SMALL_OCTETS
 from asyncnet.delivery.pool import Pool
-from asyncnet.delivery.store_trouble import StoreTrouble
+from asyncnet.delivery.store_trouble import STORE_RETRY_S, StoreTrouble
 from asyncnet.mail.envelope import Route
 from asyncnet.mail.letter import BLOCK_OCTETS
 from asyncnet.mail.verdict import RecipientStatus

@@ -131,6 +131,16 @@ def test_what_a_killed_start_left_behind_is_put_away(folder: SpoolFolder) -> Non
     assert [os.listdir(path) for path in folders] == [[]] * 4
 
 
+def test_a_link_in_the_probes_place_is_put_away_and_not_followed(
+    folder: SpoolFolder, tmp_path: Path
+) -> None:
+    """Others may drop files into pickup/."""
+    (folder.pickup / PROBE).symlink_to(tmp_path / "elsewhere")
+    folder.try_moves()
+    assert not (tmp_path / "elsewhere").exists()
+    assert os.listdir(folder.pickup) == os.listdir(folder.failed) == []
+
+
 def test_a_second_daemon_is_told_who_holds_the_spool(folder: SpoolFolder) -> None:
     folder.lock()
     code = (

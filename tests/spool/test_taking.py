@@ -1,17 +1,25 @@
 """What is read of a job before it is claimed, and what is said where it cannot be read."""
 
 import errno
+import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
 from asyncnet.spool import taking
+from asyncnet.spool.earlier import read_earlier
 from asyncnet.spool.folder import JobFile, SpoolFolder
-from asyncnet.spool.job import Job, JobKind, read_job
+from asyncnet.spool.job import Job, read_job, read_simple_job
+from asyncnet.spool.ready_orders import read_orders
 from asyncnet.spool.taking import take
 from tests.spool.dropping import JOB, drop
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 async def test_a_folder_is_no_job(folder: SpoolFolder) -> None:
@@ -81,19 +89,59 @@ async def test_a_large_job_is_read_as_a_small_one_is(
         assert len(taken.outcome.text or "") == size
 
 
+@pytest.fixture
+def judged_at_once(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each judgement since then, whether the loop waited for it."""
+    at_once: list[bool] = []
+
+    def noting(judge: Callable[P, R]) -> Callable[P, R]:
+        def note(*given: P.args, **named: P.kwargs) -> R:
+            at_once.append(threading.current_thread() is threading.main_thread())
+            return judge(*given, **named)
+
+        return note
+
+    for judge in (read_job, read_simple_job, read_orders, read_earlier):
+        monkeypatch.setattr(taking, judge.__name__, noting(judge))
+    return at_once
+
+
+UNKNOWN_KEYS = "".join(f"k{number}: 1\n" for number in range(8000))
+
+
 async def test_what_may_take_long_is_judged_beside_the_loop(
-    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+    folder: SpoolFolder, judged_at_once: list[bool]
 ) -> None:
-    judged: list[bool] = []
-
-    def judge(octets: bytes, kind: JobKind) -> Job:
-        judged.append(threading.current_thread() is threading.main_thread())
-        return read_job(octets, kind)
-
-    monkeypatch.setattr(taking, "read_job", judge)
-    simple = JOB.replace("text: x", "text: " + "x" * taking.SMALL_JOB_OCTETS)
-    broken = simple + "subject: [\n"
-    for text in (simple, "# not simple\n" + simple, broken):
-        drop(folder, "a.yaml", text)
+    few = UNKNOWN_KEYS[: taking.SMALL_JOB_OCTETS]
+    plain = JOB.replace("text: x", "text: " + "x" * taking.SMALL_JOB_OCTETS)
+    for job, at_once in (
+        (JOB, [True]),
+        (few, [True]),
+        (plain, [True]),
+        (few + "k: 1\n", [True, False]),  # whether it is a plain one is seen at once
+        (UNKNOWN_KEYS[:65_536], [True, False]),
+        (UNKNOWN_KEYS, [True, False]),
+        ("# not simple\n" + plain, [True, False]),
+        (plain + "subject: [\n", [True, False]),
+    ):
+        drop(folder, "a.yaml", job)
         assert await take(folder.pickup, "a.yaml") is not None
-    assert judged == [False, False], "the simple one is judged at once"
+        assert judged_at_once == at_once, job[:40]
+        judged_at_once.clear()
+
+
+async def test_what_lies_beside_a_job_is_judged_beside_the_loop_where_it_is_large(
+    folder: SpoolFolder, judged_at_once: list[bool]
+) -> None:
+    drop(folder, "a.eml", "Subject: x\n\nx\n")
+    drop(folder, "b.yaml")
+    result = {"schema": 1, "queue_id": "x", "recipients": []}
+    for size, at_once in ((0, [True]), (taking.SMALL_JOB_OCTETS, [False])):
+        drop(folder, "a.envelope.yaml", "priority: high\n" + "#" * size)
+        assert await take(folder.pickup, "a.eml") is not None
+        assert judged_at_once == at_once, "the orders"
+        judged_at_once.clear()
+        drop(folder, "b.result.json", json.dumps(result) + " " * size)
+        assert await take(folder.pickup, "b.yaml") is not None
+        assert judged_at_once == at_once * 2, "the result, then the job"
+        judged_at_once.clear()
