@@ -1,9 +1,9 @@
 """Logs: one line per event, for people on a terminal, JSON elsewhere; always on stderr.
 
 A busy daemon writes thousands of lines a second, so lines cost little here: they are composed by
-one function, and those of one turn of the event loop leave in one write, by a thread: a log whose
-reader is slow holds up no mail.  From a warning on, and outside of a loop, a line leaves at once; a
-process that is killed loses its last turn's lines.
+one function, and those of some milliseconds leave in one write, by a thread: a log whose reader is
+slow holds up no mail.  From a warning on, and outside of a loop, a line leaves at once, and those
+before it; a process that is killed loses the lines of its last moment.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ import structlog
 from asyncnet.config.sections import LogSettings
 
 MOST_WAITING = 10_000  # lines: some 2 MB
+TOGETHER_S = 0.02  # to wake a thread for each line costs more than the line
 
 
 class Lines:
@@ -40,7 +41,7 @@ class Lines:
         atexit.register(self.flush)
 
     def later(self, line: str) -> None:
-        """Write the line, behind the end of the loop's turn where one runs in this thread."""
+        """Write the line, a moment later where a loop runs in this thread."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -50,7 +51,7 @@ class Lines:
             self._waiting.append(line)
             waiting = len(self._waiting)
         if waiting == 1:
-            loop.call_soon(self._write_apart)
+            loop.call_later(TOGETHER_S, self._write_apart)
         elif waiting > MOST_WAITING:
             self.flush()  # the reader stands still: so do we, since lines are not thrown away
 

@@ -27,11 +27,10 @@ from asyncnet.spool.folder import RESULT_ENDING, SpoolFolder
 from asyncnet.spool.trouble import Trouble, sleep_unless
 
 BATCH = 500  # jobs for which the folders are flushed once
-# In a burst others finish while a batch is filed: they are let come together, and share flushes
-# instead of taking some each.  Jobs that come singly are reported as they come.
-A_BURST = 8  # jobs in a batch
-GATHER_S = 0.1  # from the beginning of such a batch to that of the next
-A_LULL_S = 0.02  # in which none finishes: the burst is over
+# What finishes soon behind a batch is let come together, and shares flushes instead of taking some
+# each.  The first of them, and one that comes singly, is reported at once.
+GATHER_S = 0.1  # from the beginning of a batch to that of the next
+A_LULL_S = 0.02  # in which none finishes: that was all
 POLL_S = 30.0  # should a hint be lost
 FORGET_EVERY_S = 3600.0  # rows of a week make this cheap, and nobody waits for it
 
@@ -86,7 +85,7 @@ class Reporter:
                 if not jobs:
                     await self._forget()
                     await self._wait()
-                elif A_BURST <= jobs < BATCH:
+                elif jobs < BATCH:
                     await self._gather(until_s=began_at_s + GATHER_S)
         finally:
             self._ended.set()
