@@ -25,6 +25,7 @@ from asyncnet.mailqueue.store import (
     Refusal,
     Settlement,
 )
+from asyncnet.spool import reporter as reporting
 from asyncnet.spool.folder import SpoolFolder
 from asyncnet.spool.queue_id import QueueIds
 from asyncnet.spool.reporter import BATCH, Reporter
@@ -471,6 +472,31 @@ async def test_it_reports_what_finishes_while_it_runs(
         assert name in files(folder)["sent"]
     await reporter.stop()
     await task
+
+
+async def test_the_first_is_reported_at_once_and_what_comes_behind_it_together(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GATHER_S", "A_LULL_S"):
+        monkeypatch.setattr(reporting, name, 3600.0)
+    reported = asyncio.Event()
+    steps: list[str] = []
+
+    def on_step(step: str) -> None:
+        steps.append(step)
+        telling(reported)(step)
+
+    reporter = Reporter(folder, store, keep_s=KEEP_S, on_step=on_step)
+    task = asyncio.create_task(reporter.run())
+    await finished(folder, store, "a.yaml")
+    async with asyncio.timeout(10):
+        await reported.wait()
+    for name in ("b.yaml", "c.yaml", "d.yaml"):
+        await finished(folder, store, name)
+    await reporter.stop()  # which waits for no more
+    await task
+    assert steps.count("reported") == 2
+    assert files(folder)["sent"][::2] == [f"{name}.result.json" for name in "abcd"]
 
 
 async def test_more_than_a_batch_is_reported(folder: SpoolFolder, store: SqliteStore) -> None:
