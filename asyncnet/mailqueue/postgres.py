@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
+import structlog
+
 from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.contentfile import joined
@@ -41,6 +43,10 @@ from asyncnet.mailqueue.store import (
 )
 
 T = TypeVar("T")
+
+CLOSE_S = 3.0  # for contents that are still being read
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class PostgresStore:
@@ -79,6 +85,7 @@ class PostgresStore:
         self._marks = GroupCommit(self._work.mark_dots)
         self._endings = GroupCommit(self._work.settle, unsound=UNSOUND)
         self._tasks: set[asyncio.Task[Any]] = set()  # of callers that may go away
+        self._being_read: set[asyncio.Task[Any]] = set()  # of those: from disks that may hang
         self._refusal: StoreError | None = StoreError(f"{self._access.place} is not open")
 
     async def open(self, now: float) -> None:
@@ -94,6 +101,13 @@ class PostgresStore:
 
     async def close(self) -> None:
         self._refusal = self._refusal or StoreError(f"{self._access.place} is closed")
+        if self._being_read:
+            _, left = await asyncio.wait(self._being_read, timeout=CLOSE_S)
+            for task in left:
+                log.warning(
+                    "not waited for: a content is still being read", queue_id=task.get_name()
+                )
+                task.cancel()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         for group in (self._arrivals, self._refusals, self._marks, self._endings):
@@ -106,8 +120,12 @@ class PostgresStore:
             arrival = Arrival(message, content.octets, now, joined(content))
             acceptance = await self._watched(self._arrivals.submit(arrival))
         else:
-            streamed = self._streamed(message, content, now)
-            acceptance = await self._watched(asyncio.shield(self._begin(streamed)))
+            task = self._begin(self._streamed(message, content, now))
+            if not isinstance(content, Octets):
+                task.set_name(message.claim.queue_id)
+                self._being_read.add(task)
+                task.add_done_callback(self._being_read.discard)
+            acceptance = await self._watched(asyncio.shield(task))
         if acceptance is Acceptance.DUPLICATE:
             self.finished.set()
         else:
@@ -200,7 +218,7 @@ class PostgresStore:
         self.ready.set()
 
     async def clock_put_back(self, by_s: float, before: float) -> None:
-        pass  # other machines have written times, too, and theirs carry the mail on meanwhile
+        pass  # see there; the database's own clock, by which leases go, is the pulse's affair
 
     async def purge(self, before: float) -> int:
         purged = 0

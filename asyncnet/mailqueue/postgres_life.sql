@@ -88,12 +88,22 @@ UPDATE holder SET until = clock_timestamp() + $2 * interval '1 second' WHERE id 
 -- A process that ends: its leases are over at once.
 UPDATE holder SET until = '-infinity' WHERE id = $1
 
+-- name: put_back_holders
+-- Of terms that end later than any beat can have said, the server's clock was put back since: they
+-- end a term from now on.
+UPDATE holder SET until = clock_timestamp() + $1 * interval '1 second' WHERE id IN (
+    SELECT id FROM holder WHERE until > clock_timestamp() + $1 * interval '1 second'
+    FOR UPDATE SKIP LOCKED)
+
 -- name: dead_holders
 -- Processes whose leases are over: earlier ones of an owner, or those that did not beat in time.
--- After a start of the server all of them get a term to come back in.
+-- After a start of the server all of them get a term to come back in; a start that is to come, by a
+-- clock that was put back since, was long ago.
 SELECT id FROM holder
 WHERE owner = $1 OR until = '-infinity'
    OR greatest(until, pg_postmaster_start_time() + $2 * interval '1 second') < clock_timestamp()
+   OR (until < clock_timestamp()
+       AND pg_postmaster_start_time() > clock_timestamp() + $2 * interval '1 second')
 FOR UPDATE SKIP LOCKED
 
 -- name: take_back_leases

@@ -296,6 +296,7 @@ async def judge(
     Those of owner are dead for sure.  Returns the owners of jobs that are finished by it, None
     where nobody was dead.
     """
+    await rows(connection, "put_back_holders", term_s)
     dead = [row[0] for row in await rows(connection, "dead_holders", owner, term_s)]
     if not dead:
         return None

@@ -14,10 +14,6 @@ SELECT pg_current_xact_id()::text
 -- What became of a transaction: committed, aborted, in progress, or NULL when that is forgotten.
 SELECT pg_xact_status($1::text::xid8)
 
--- name: database_time
--- Seconds since the epoch on the clock that all machines share.
-SELECT extract(epoch FROM clock_timestamp())::double precision
-
 -- name: standing
 -- How some messages stand before a word is said to them, and after; locked.
 SELECT id, queue_id, name, job_id, route_key, stage, status, due_at, expires_at, word,

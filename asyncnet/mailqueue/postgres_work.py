@@ -1,7 +1,6 @@
 """What a PostgreSQL store does over its connections, call by call: the transactions."""
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from asyncnet.mail.letter import Content, Octets
@@ -23,6 +22,7 @@ from asyncnet.mailqueue.store import (
     Word,
 )
 from asyncnet.mailqueue.turns import Turns
+from asyncnet.threads import UnwaitedThreads
 
 PURGE_ROWS = 500  # a step: no lock lasts long
 
@@ -50,7 +50,7 @@ class Work:
         # From files, which may lie on a disk that hangs: whatever waits for one has a connection
         # and a thread apart, so that it keeps only its like waiting.
         self._reading = Link(access)
-        self._reading_thread = ThreadPoolExecutor(1, "mailqueue-unread")
+        self._reading_thread = UnwaitedThreads(1, "mailqueue-unread")
         self._leasing = Link(access)
         self._marking = Link(access)
         self._settling = Link(access)
@@ -66,7 +66,6 @@ class Work:
         await self.contents.close()
         for link in (self._taking, self._streaming, self._reading, self._leasing, self._marking):
             await link.close()
-        self._reading_thread.shutdown(wait=False)
         await self._settling.close()
         await self.asking.close()
 

@@ -525,7 +525,10 @@ class Store(Protocol):
 
         That is what was due already, every time that an attempt left and every account's; not a
         send_at that is to come, nor expires_at.  Where several machines write the times, each by
-        its own clock, nothing is done.
+        its own clock, nothing is done: no row tells by whose clock it waits, and all machines whose
+        clocks are put right at once would each take the same waits away.  Mail that waits by a
+        wrong clock waits until then, or for a person's word (instruct); leases, which go by the
+        clock of the store alone, do not wait for it.
         """
         ...
 

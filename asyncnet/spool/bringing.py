@@ -6,7 +6,8 @@ and bring the file back into pickup/, where it would be claimed as a second mail
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +19,16 @@ from asyncnet.spool.document import shown
 from asyncnet.spool.errors import JobRefused, SpoolBroken
 from asyncnet.spool.files import DISK_FAILS
 from asyncnet.spool.flush import GroupFlush
-from asyncnet.spool.handover import Begun, HandOver, TooEarly
+from asyncnet.spool.handover import Begun, HandOver, TooEarly, reads_files
 from asyncnet.spool.taking import Taken, take
 from asyncnet.spool.trouble import Line, Trouble, sleep_unless
 
 IN_FLIGHT = 256  # jobs between claim and commit: enough for one commit to carry hundreds
+# Jobs with files that are aside of those: they may wait for a disk that hangs.  The first of them
+# have their turn, and of the others not more than this is kept of each; it is read again.
+MOST_ASIDE = 1024
+KEPT_OCTETS = 4096
+FINISH_S = 5.0  # for them, at the end
 DISK_TRIES = 30  # at a file on a disk that fails, a second between them
 COMPOSED_A_TURN = 32  # then the sockets get their turn
 
@@ -54,15 +60,21 @@ class Bringing:
         self._on_fault = on_fault
         self._in_flight = 0
         self._landed = asyncio.Event()  # set when one of them no longer is
+        self._aside: set[str] = set()  # queue ids
+        self._turns = asyncio.Semaphore(IN_FLIGHT)  # of those aside
         self._claimed: list[tuple[Claim, Taken | None]] = []  # since the last flush was asked for
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def room(self) -> None:
-        """Wait until there is room for another."""
-        while self._in_flight >= IN_FLIGHT:
+        """Wait until there is room for another, or for let_go()."""
+        while self._in_flight >= IN_FLIGHT and not self._stopping.is_set():
             self.go_on()  # it may be those added that we wait for
             self._landed.clear()
             await self._landed.wait()
+
+    def let_go(self) -> None:
+        """Let nobody wait for room() any more: stopping is set."""
+        self._landed.set()
 
     def add(self, claim: Claim, taken: Taken | None) -> None:
         """Take a claim over, for which there was room; go_on() begins with it.
@@ -79,9 +91,16 @@ class Bringing:
             self._keep(asyncio.create_task(self._bring_all(batch)))
 
     async def finish(self) -> None:
-        """Return when all that was begun is over."""
+        """Return when all that was begun is over, or only waits for its files: cut_off() then."""
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            _, left = await asyncio.wait(self._tasks, timeout=FINISH_S)
+            if left and self._aside:
+                log.warning(
+                    "not waited for: jobs whose files are still being read; the next start does",
+                    jobs=len(self._aside),
+                    first=min(self._aside),
+                )
+                return
 
     async def cut_off(self) -> None:
         """Cancel it: every job is in queue/ or in the store then."""
@@ -177,9 +196,20 @@ class Bringing:
                     return
                 if taken is None:
                     taken = await self._read(claim)
-                if taken is not None:
+                if taken is None:
+                    return
+                if not reads_files(taken) or len(self._aside) >= MOST_ASIDE:
                     await self._hand_over.bring(claim, taken)
-                return
+                    return
+                if self._turns.locked() and not _is_small(taken):
+                    taken = None
+                async with self._turn_aside(claim.queue_id):
+                    if self._stopping.is_set():
+                        return
+                    taken = taken or await self._read(claim)
+                    if taken is not None:
+                        await self._hand_over.bring(claim, taken)
+                    return
             except TooEarly as early:
                 await self._pause(early.wait_s)
             except (StoreBroken, SpoolBroken) as error:
@@ -210,6 +240,18 @@ class Bringing:
             raise taken.fault
         return taken
 
+    @asynccontextmanager
+    async def _turn_aside(self, queue_id: str) -> AsyncIterator[None]:
+        """Wait for a turn among the jobs with files, and have it, outside of the flight."""
+        self._land()
+        self._aside.add(queue_id)
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._aside.discard(queue_id)
+            self._in_flight += 1  # for as long as it takes to end, or to wait for another try
+
     async def _pause(self, wait_s: float) -> None:
         """Wait without keeping other jobs from going on."""
         self._land()
@@ -222,6 +264,10 @@ class Bringing:
     def _land(self) -> None:
         self._in_flight -= 1
         self._landed.set()
+
+
+def _is_small(taken: Taken) -> bool:
+    return taken.is_alone and taken.status.st_size <= KEPT_OCTETS
 
 
 def _unreadable(error: OSError) -> JobRefused:

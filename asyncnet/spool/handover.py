@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from asyncnet.spool.job import Job, MistakenJob
 from asyncnet.spool.letter_digest import digest_of_job, digest_of_octets
 from asyncnet.spool.ready_orders import Orders
 from asyncnet.spool.taking import Taken
+from asyncnet.threads import UnwaitedThreads
 
 T = TypeVar("T")
 
@@ -31,8 +31,8 @@ READ_AT_ONCE = 4  # jobs with files
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def _reading_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(READ_AT_ONCE, "job-files")
+def _reading_threads() -> UnwaitedThreads:
+    return UnwaitedThreads(READ_AT_ONCE, "job-files")
 
 
 class TooEarly(Exception):
@@ -57,7 +57,7 @@ class Begun:
 class HandOver:
     """What is needed for it.  clock gives seconds since the epoch.
 
-    The files of jobs are read in threads of its own, which end with it: they may lie on a disk
+    The files of jobs are read in threads of its own, for which no end waits: they may lie on a disk
     that hangs, and a few such reads in the loop's threads would stop all that waits for one.
     """
 
@@ -68,7 +68,7 @@ class HandOver:
     settle_s: float
     clock: Callable[[], float]
     on_step: Callable[[str], None]
-    _reading: ThreadPoolExecutor = field(
+    _reading: UnwaitedThreads = field(
         default_factory=_reading_threads, init=False, repr=False, compare=False
     )
 
@@ -220,6 +220,13 @@ class HandOver:
             return AllowedFolders((self.queue,), self.max_octets).open(claim.job_file, owner)
         except FileRefused as error:
             raise JobRefused((Problem("", error.problem, error.suggestion),)) from error
+
+
+def reads_files(taken: Taken) -> bool:
+    """Whether bring() reads files for it: a disk that hangs may be in its way."""
+    outcome = taken.outcome
+    job = outcome.rest if isinstance(outcome, MistakenJob) else outcome
+    return not isinstance(job, JobRefused) and _has_files(job)
 
 
 def _has_files(job: Job | Orders) -> bool:

@@ -187,6 +187,7 @@ class Intake:
         self._failure = self._failure or failure
         self._stopping.set()
         self._pickup.bell.set()
+        self._bringing.let_go()
 
     async def _redo(self) -> None:
         """Go on with files that were claimed and never became a row."""

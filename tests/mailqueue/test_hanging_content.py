@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from structlog.testing import capture_logs
 
 from asyncnet.mail.letter import Octets
+from asyncnet.mailqueue import postgres, sqlite
 from asyncnet.mailqueue.store import HELD_OCTETS, Acceptance
 from tests.mailqueue.engines import Engine
 from tests.mailqueue.messages import ACCEPTED, LARGE, NOW, SMALL, message, settled
@@ -57,6 +59,31 @@ async def test_what_lies_in_memory_is_accepted_while_reads_hang(engine: Engine) 
     finally:
         content.let_go()
     assert await asyncio.gather(*hanging) == [Acceptance.QUEUED] * HANGING
+
+
+async def test_closing_does_not_wait_for_ever(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hangs is not accepted, and leaves nothing behind that the next one does not remove."""
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "CLOSE_S", 0.05)
+    store = await engine.open()
+    content = Hanging()
+    hanging = [
+        asyncio.ensure_future(store.accept(message(f"H{it}"), content, NOW))
+        for it in range(HANGING)
+    ]
+    await content.begun.wait()
+    with capture_logs() as logs:
+        await store.close()
+    assert {it["queue_id"] for it in logs} == {f"H{it}" for it in range(HANGING)}
+    ended = await asyncio.gather(*hanging, return_exceptions=True)
+    assert all(isinstance(it, asyncio.CancelledError) for it in ended)
+    store = await engine.open()
+    assert engine.content_files() == []
+    assert await store.known([f"H{it}" for it in range(HANGING)]) == frozenset()
+    assert await store.accept(message("H0"), LARGE, NOW) is Acceptance.QUEUED
+    content.let_go()
 
 
 async def test_closing_waits_for_what_is_being_read(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from asyncnet.spool.handover import HandOver
 from asyncnet.spool.taking import Taken
 from asyncnet.spool.trouble import Trouble
 
+TAKEN = cast(Any, SimpleNamespace(outcome=JobRefused(())))
 CLAIM = Claim("01JDX0V6S3N2K7AB", "job", "01JDX0V6S3N2K7AB.job.yaml", 0.0)
 
 
@@ -55,7 +56,7 @@ async def bring(reading: Reading, folder: Path) -> Trouble:
         on_fault=lambda fault: pytest.fail(str(fault)),
     )
     await bringing.room()
-    bringing.add(CLAIM, cast(Any, SimpleNamespace()))
+    bringing.add(CLAIM, TAKEN)
     bringing.go_on()
     await bringing.finish()
     return trouble
@@ -117,7 +118,7 @@ async def test_on_a_full_disk_one_tries_for_all_and_it_is_told_once(
         for number in range(jobs):
             await bringing.room()
             claim = Claim(f"01JDX0V6S3N2K7{number:02}", "job", "job.yaml", 0.0)
-            bringing.add(claim, cast(Any, SimpleNamespace()))
+            bringing.add(claim, TAKEN)
         bringing.go_on()
         await disk.tried.wait()
         # Each tried when it came; then they try one after another, in the order they came.
