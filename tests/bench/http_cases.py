@@ -29,6 +29,7 @@ from tests.bench.sink import running_sink
 RATE = 2_000
 VISITS = 10_000  # five seconds of them
 CROWDS = (10, 100, 1_000, 5_000)
+CROWD_REQUESTS = 60_000  # of each, so that how the largest gathers is not most of its run
 HELD = 5_000
 STARTS = 7
 MAILS_PER_S = 200
@@ -92,7 +93,7 @@ def crowds(server: Server, core: int | None, rounds: int) -> dict[int, float]:
     for number in range(rounds):
         turn = number % len(CROWDS)
         for crowd in (*CROWDS[turn:], *CROWDS[:turn]):
-            taken[crowd].append(load_of(server, core, crowd, max(10_000, 4 * crowd))[1])
+            taken[crowd].append(load_of(server, core, crowd, CROWD_REQUESTS)[1])
     return {crowd: statistics.median(values) for crowd, values in taken.items()}
 
 
