@@ -14,6 +14,7 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,9 +34,11 @@ class Lines:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._lock = threading.Lock()  # of the lines that wait
-        self._waiting: list[str] = []
+        # Appended to and taken from by several threads, which a deque bears without a lock.
+        self._waiting: deque[str] = deque()
         self._writing = threading.Lock()
+        self._starting = threading.Lock()
+        self._due_soon = False
         self._due = threading.Event()
         self._thread: threading.Thread | None = None
         atexit.register(self.flush)
@@ -47,26 +50,22 @@ class Lines:
         except RuntimeError:
             self.now(line)
             return
-        with self._lock:
-            self._waiting.append(line)
-            waiting = len(self._waiting)
-        if waiting == 1:
+        self._waiting.append(line)
+        if not self._due_soon:
+            self._due_soon = True
             loop.call_later(TOGETHER_S, self._write_apart)
-        elif waiting > MOST_WAITING:
+        elif len(self._waiting) > MOST_WAITING:
             self.flush()  # the reader stands still: so do we, since lines are not thrown away
 
     def now(self, line: str) -> None:
         """Write it, behind those that wait."""
-        with self._lock:
-            self._waiting.append(line)
+        self._waiting.append(line)
         self.flush()
 
     def flush(self) -> None:
         """Write what waits; returns when it has left."""
         with self._writing:
-            with self._lock:
-                waiting, self._waiting = self._waiting, []
-            if waiting:
+            if waiting := [self._waiting.popleft() for _ in range(len(self._waiting))]:
                 # A log that cannot be written, its disk being full or its reader gone, stops no
                 # mail.  What does not fit into the file's own buffer is lost.
                 with contextlib.suppress(OSError):
@@ -74,7 +73,8 @@ class Lines:
                     self._file.flush()
 
     def _write_apart(self) -> None:
-        with self._lock:  # the pages have a loop of their own, and lines of their own
+        self._due_soon = False
+        with self._starting:  # the pages have a loop of their own, and lines of their own
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep_writing, name="log", daemon=True)
                 self._thread.start()
