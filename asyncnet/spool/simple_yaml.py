@@ -10,6 +10,7 @@ import re
 from asyncnet.spool.document import Document, ListNode, MapNode, Node, TextNode
 
 MAX_ENTRIES = 100
+MAX_BLOCKS = 4  # each is looked for to the end of the file
 MAX_ITEMS = 1000  # of a list: how many values a file may have, libyaml's reader counts
 
 _WORDS = "[A-Za-z0-9](?:[A-Za-z0-9 {0}./_@+()<>=;-]*[A-Za-z0-9{0}./_@+()<>=;-])?"
@@ -17,10 +18,10 @@ _PLAIN, _IN_BRACKETS = _WORDS.format(","), _WORDS.format("")
 _ENTRY = re.compile(
     rf"([a-z_]{{1,30}}):(?: (?:({_PLAIN})\n"
     r'|"([ !#-\[\]-~]*)"\n'
-    # As many blanks before each line as before the first, or an empty line.
-    r"|\|\n(( +)[^ \t\n][^\n]*\n(?:\5[^\n]*\n|\n)*)"
+    # A block: its lines are for _block().
+    r"|\|\n(?=( +)[^ \t\n])"
     rf"|\[({_IN_BRACKETS}(?:, {_IN_BRACKETS})*)\]\n)"
-    rf"|\n(( *)- {_PLAIN}\n(?:\8- {_PLAIN}\n)*))"
+    rf"|\n(( *)- {_PLAIN}\n(?:\7- {_PLAIN}\n)*))"
 )
 
 
@@ -30,25 +31,29 @@ def read_simple(text: str) -> Document | None:
         return None
     entries: list[tuple[TextNode, Node]] = []
     keys: set[str] = set()
-    position, line, end = 0, 1, len(text)
+    position, line, end, blocks = 0, 1, len(text), 0
     while position < end:
         match = _ENTRY.match(text, position)
         if match is None or len(entries) == MAX_ENTRIES:
             return None
-        key, plain, quoted, block, indent, in_brackets, dashed, margin = match.groups()
+        key, plain, quoted, indent, in_brackets, dashed, margin = match.groups()
         if key in keys:
             return None
         keys.add(key)
+        position = match.end()
         name, column = TextNode(key, line, 1, "plain"), len(key) + 3
         value: Node
         if plain is not None:
             value = TextNode(plain, line, column, "plain")
         elif quoted is not None:
             value = TextNode(quoted, line, column, "quoted")
-        elif block is not None:
-            lines = block.split("\n")
+        elif indent is not None:
+            blocks += 1
+            lines, position = _block(text, position, indent)
+            if position < 0 or blocks > MAX_BLOCKS:
+                return None
             value = TextNode(_unindented(lines, len(indent)), line, column, "quoted")
-            line += len(lines) - 1
+            line += len(lines)
         elif in_brackets is not None:
             value = _in_brackets(in_brackets, line, column)
         else:
@@ -58,7 +63,6 @@ def read_simple(text: str) -> Document | None:
             return None
         entries.append((name, value))
         line += 1
-        position = match.end()
     return Document(MapNode(entries, 1, 1), []) if entries else None
 
 
@@ -79,6 +83,17 @@ def _dashed(listed: str, line: int, column: int) -> ListNode:
         for number, item in enumerate(listed.split("\n")[:-1])
     ]
     return ListNode(items, line, column)
+
+
+def _block(text: str, start: int, indent: str) -> tuple[list[str], int]:
+    """The lines of a block, and where it ends: each begins with the blanks of the first, or is
+    empty.  The end is -1 where its last line has no line end.
+    """
+    lines = text[start:].split("\n")
+    if others := [line for line in lines if line and not line.startswith(indent)]:
+        del lines[lines.index(others[0]) :]
+        return lines, start + sum(map(len, lines)) + len(lines)
+    return lines, -1 if lines.pop() else len(text)
 
 
 def _unindented(lines: list[str], indent: int) -> str:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from asyncnet.spool.document import Document
 from asyncnet.spool.errors import JobRefused
-from asyncnet.spool.simple_yaml import MAX_ITEMS, read_simple
+from asyncnet.spool.simple_yaml import MAX_BLOCKS, MAX_ITEMS, read_simple
 from asyncnet.spool.yaml_document import read_with_libyaml
 
 SIMPLE = """\
@@ -82,6 +82,8 @@ def test_a_simple_file_is_read_without_libyaml() -> None:
         "a: |\n  b\n c\n",
         "a: |\n\n  b\n",
         "a: |\n",
+        "a: |\n  b",
+        "a: |\n  b\n  c",
         "---\na: b\n",
         "a: b\n...\n",
         "# a\na: b\n",
@@ -100,6 +102,14 @@ def test_a_long_list_is_left_to_who_counts_values(form: str) -> None:
     for number in (MAX_ITEMS, MAX_ITEMS + 1):
         text = form.format(between.join(["a"] * number))
         assert (read_simple(text) is None) is (number > MAX_ITEMS)
+
+
+def test_many_blocks_are_left_to_libyaml_since_each_is_looked_for_to_the_end() -> None:
+    for number in (MAX_BLOCKS, MAX_BLOCKS + 1):
+        text = "".join(f"{key}: |\n  b\n\n  c\n\n" for key in "abcdefghij"[:number])
+        document = read_simple(text)
+        assert (document is None) is (number > MAX_BLOCKS)
+        assert document is None or document == by_libyaml(text)
 
 
 PIECES = st.sampled_from(
