@@ -150,11 +150,20 @@ class _NewFile:
 
     def close(self, *, keep: bool) -> None:
         """keep: unless there was an error."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        if self._descriptor is None:
+            return
+        try:
             if not keep or self.error is not None:
                 with contextlib.suppress(OSError):  # the next start sweeps it
-                    self._path.unlink()
+                    self._remove(self._descriptor)
+        finally:
+            os.close(self._descriptor)
+
+    def _remove(self, descriptor: int) -> None:
+        # A read may have hung until the queue had its next owner, who swept our file and wrote one
+        # of the same name.
+        if os.path.samestat(os.fstat(descriptor), os.lstat(self._path)):
+            self._path.unlink()
 
     def _write(self) -> None:
         # 0600: mail is private, whatever the umask says.

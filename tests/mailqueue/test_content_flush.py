@@ -189,3 +189,21 @@ async def test_a_file_that_was_left_without_a_row_is_written_anew(sqlite: Sqlite
     (sqlite.folder / "queue" / "Q1.msg").write_bytes(b"left behind")
     assert await store.accept(message("Q1"), LARGE, NOW) is Acceptance.QUEUED
     assert (sqlite.folder / "queue" / "Q1.msg").read_bytes() == LARGE.data
+
+
+def test_what_failed_late_does_not_remove_the_next_owner_s_file(tmp_path: Path) -> None:
+    """Its read may have hung until another swept the file and wrote one of the same name."""
+    place = tmp_path / "Q1.msg"
+
+    class Late(Shrunken):
+        def blocks(self) -> Iterator[bytes]:
+            yield from super().blocks()
+            place.unlink()
+            place.write_bytes(b"another's")
+
+    (error,) = ContentFolder(tmp_path).write([("Q1", Late())])
+    assert isinstance(error, ContentError)
+    assert place.read_bytes() == b"another's"
+    (error,) = ContentFolder(tmp_path).write([("Q2", Shrunken())])
+    assert isinstance(error, ContentError)
+    assert not (tmp_path / "Q2.msg").exists()
