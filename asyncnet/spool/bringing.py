@@ -25,8 +25,9 @@ from asyncnet.spool.trouble import Line, Trouble, sleep_unless
 
 IN_FLIGHT = 256  # jobs between claim and commit: enough for one commit to carry hundreds
 # Jobs with files that are aside of those: they may wait for a disk that hangs.  The first of them
-# have their turn, and of the others not more than this is kept of each; it is read again.
-MOST_ASIDE = 1024
+# have their turn, and of a larger one of the others nothing is kept; it is read again.
+MOST_ASIDE = 512
+TURNS = 64
 KEPT_OCTETS = 4096
 FINISH_S = 5.0  # for them, at the end
 DISK_TRIES = 30  # at a file on a disk that fails, a second between them
@@ -61,7 +62,7 @@ class Bringing:
         self._in_flight = 0
         self._landed = asyncio.Event()  # set when one of them no longer is
         self._aside: set[str] = set()  # queue ids
-        self._turns = asyncio.Semaphore(IN_FLIGHT)  # of those aside
+        self._turns = asyncio.Semaphore(TURNS)  # of those aside
         self._claimed: list[tuple[Claim, Taken | None]] = []  # since the last flush was asked for
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -87,6 +87,7 @@ async def test_more_of_them_than_may_be_under_way_keep_nobody_out_nor_does_the_e
     job: str,
 ) -> None:
     monkeypatch.setattr(bringing, "IN_FLIGHT", HANGING // 2)
+    monkeypatch.setattr(bringing, "TURNS", HANGING // 2)
     monkeypatch.setattr(bringing, "FINISH_S", 0.05)
     with capture_logs() as logs:
         async with running(folder, store) as steps:
@@ -125,8 +126,8 @@ class HangingHandOver:
 async def test_beyond_a_number_of_them_all_wait_for_room_and_at_the_end_nobody(
     folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bringing, "IN_FLIGHT", 1)
-    monkeypatch.setattr(bringing, "MOST_ASIDE", 2)
+    for name, number in {"IN_FLIGHT": 1, "TURNS": 1, "MOST_ASIDE": 2}.items():
+        monkeypatch.setattr(bringing, name, number)
     drop(folder, "job.yaml", WITH_FILE)
     taken = await take(folder.pickup, "job.yaml")
     hand_over, stopping = HangingHandOver(), asyncio.Event()
