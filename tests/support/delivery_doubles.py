@@ -227,6 +227,7 @@ class MemoryStore:
     async def settle(self, lease: Lease, settlement: Settlement, now: float) -> None:
         if self.fail_settle:
             raise self.fail_settle.pop(0)
+        await asyncio.sleep(0)  # no disk answers at once
         job = self._leased(lease)
         job.settlements.append(settlement)
         for position, verdict in settlement.verdicts.items():
