@@ -45,12 +45,15 @@ from asyncnet.spool.noticing import Noticing
 from asyncnet.spool.pickup import Pickup
 from asyncnet.spool.queue_id import QueueIds
 from asyncnet.spool.taking import Taken, take
-from asyncnet.spool.trouble import Trouble
+from asyncnet.spool.trouble import Trouble, sleep_unless
 
 TURN_S = 0.0025  # of job files at a stretch; then the sockets get their turn
 # Between two flushes for what was claimed, and two looks at the disk's room: in a burst one is for
 # many.
 GO_ON_S = 0.025
+# From the first of the jobs that are there to the first of the next ones: what comes meanwhile
+# shares flush and commits.  One that comes singly is taken at once.
+TOGETHER_S = 0.01
 _NUMBERS = struct.Struct("256I")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -210,9 +213,13 @@ class Intake:
         return []
 
     async def _work(self) -> None:
+        next_s = 0.0
         while not self._stopping.is_set():
             await self._pickup.bell.wait()
+            if (wait_s := next_s - time.perf_counter()) > 0.0:
+                await sleep_unless(self._stopping, wait_s)
             self._pickup.bell.clear()
+            next_s = time.perf_counter() + TOGETHER_S
             go_on_s = 0.0
             while self._pickup.ready and not self._stopping.is_set():
                 if (now_s := time.perf_counter()) >= go_on_s:

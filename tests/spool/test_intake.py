@@ -728,3 +728,37 @@ async def test_the_second_of_two_jobs_with_one_id_is_a_duplicate(
             await steps.reach("accepted", 1 + (name == "b.yaml"))
     found = {record.claim.name: record.status for record in await all_records(store)}
     assert found == {"a": JobStatus.QUEUED, "b": JobStatus.DUPLICATE}
+
+
+async def test_what_comes_right_behind_another_job_shares_a_flush(
+    folder: SpoolFolder, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes: list[object] = []
+    monkeypatch.setattr(intake, "TOGETHER_S", 3600.0)
+    resting, rested = asyncio.Event(), asyncio.Event()
+
+    async def rest(stopping: asyncio.Event, wait_s: float) -> None:
+        resting.set()
+        await rested.wait()
+
+    monkeypatch.setattr(intake, "sleep_unless", rest)
+    flush = folder.flush
+
+    def watched(folders: Iterable[Path]) -> None:
+        flushes.append(folders)
+        flush(folders)
+
+    monkeypatch.setattr(folder, "flush", watched)
+    async with running(folder, store) as steps:
+        drop(folder, "a.yaml")
+        await steps.reach("accepted")
+        assert not resting.is_set(), "it came singly"
+        flushes.clear()
+        for name in ("b.yaml", "c.yaml", "d.yaml"):
+            drop(folder, name)
+        async with asyncio.timeout(10):
+            await resting.wait()
+        assert not flushes
+        rested.set()
+        await steps.reach("accepted", 4)
+    assert len(flushes) == 1
