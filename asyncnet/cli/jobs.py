@@ -25,10 +25,10 @@ from asyncnet.cli.structure import draw
 from asyncnet.config.sections import Settings
 from asyncnet.delivery.accounts import AccountError, resolve
 from asyncnet.mail.envelope import Route, Server
-from asyncnet.mail.letter import ContentError
+from asyncnet.mail.letter import Content, ContentError
+from asyncnet.mail.problem import Problem
 from asyncnet.providers.presets import Catalogue
-from asyncnet.spool.assemble import Assembled, Outgoing
-from asyncnet.spool.assemble_ready import AssembledReady
+from asyncnet.spool.assemble import Outgoing
 from asyncnet.spool.document import MAX_DOCUMENT_OCTETS
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.folder import is_job_name
@@ -89,15 +89,20 @@ def _check(path: Path, settings: Settings, providers: Catalogue) -> Iterator[Che
     for file in _jobs_below(path) if path.is_dir() else [path]:
         try:
             outgoing = assemble_file(file, settings)
-            by_provider = _by_provider(file, outgoing, settings, providers)
-            yield Checked(file, outgoing, (*outgoing.warnings, *by_provider))
+            content = content_of(file, outgoing)
         except JobProblems as refused:
             yield Checked(file, refused)
+        except ContentError as error:
+            yield Checked(file, JobProblems.of(file, Problem("", str(error))))
+        else:
+            by_provider = _by_provider(outgoing, content, settings, providers)
+            yield Checked(file, outgoing, (*outgoing.warnings, *by_provider))
 
 
 def _by_provider(
-    path: Path, outgoing: Assembled | AssembledReady, settings: Settings, providers: Catalogue
+    outgoing: Outgoing, content: Content, settings: Settings, providers: Catalogue
 ) -> tuple[str, ...]:
+    """What its account's provider is known to refuse, or why no account can be used."""
     name = outgoing.route.account
     if name is None:
         return ()
@@ -105,7 +110,7 @@ def _by_provider(
         account = resolve(name, settings.account[name], providers)
     except AccountError as error:
         return (f"it will wait: {error}",)
-    return foreseen(outgoing, content_of(path, outgoing), account)
+    return foreseen(outgoing, content, account)
 
 
 def _jobs_below(folder: Path) -> Iterator[Path]:
