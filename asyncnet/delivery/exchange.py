@@ -146,9 +146,9 @@ class Exchange:
         return self._pipeline.load if self._pipeline is not None else 0
 
     @property
-    def room(self) -> int:
-        """How many more at a time would use the wire better; 0 where they would only wait."""
-        return self._pipeline.room if self._pipeline is not None else 0
+    def places(self) -> int:
+        """How many messages at a time use the wire well; more would only wait."""
+        return self._pipeline.places if self._pipeline is not None else 0
 
     @property
     def message_limit(self) -> int | None:

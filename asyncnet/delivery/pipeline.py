@@ -46,6 +46,8 @@ class Pipeline:
         self._dialogue = dialogue
         self._window = Window(window if plan is Plan.CHUNKED and rset else 1)
         self._rset = rset
+        # A window under way, another whose marks are being made, and one that comes.
+        self._depth = 1 if plan is Plan.SERIAL else 2 * self._window.most + 1
         # How large a message may go in one write, its content waiting for no reply.
         limit = dialogue.session.capabilities.size_limit_octets
         chunk_octets = SMALL_OCTETS if limit is None else int(NEAR_SIZE * limit)
@@ -62,13 +64,14 @@ class Pipeline:
         return len(self._waiting) + len(self._under_way)
 
     @property
-    def room(self) -> int:
-        """How many more would keep the wire busy; none behind a large one, which takes long."""
-        if any(handover.block is None for handover in (*self._under_way, *self._waiting)):
-            return 0
-        # A window under way, another whose marks are being made, and one that comes.
-        depth = 1 if self.plan is Plan.SERIAL else 2 * self._window.most + 1
-        return max(0, depth - self.load)
+    def places(self) -> int:
+        """How many at a time keep the wire busy; none more behind a large one, which takes long."""
+        load = self.load
+        for handovers in (self._under_way, self._waiting) if load else ():
+            for handover in handovers:
+                if handover.block is None:
+                    return load
+        return max(load, self._depth)
 
     def carry(self, handover: Handover) -> None:
         """Take a message, to be handed over in its turn; then its done is resolved."""

@@ -45,11 +45,6 @@ class Talk:
     begun: int = 0  # messages it was taken for
     retired: bool = False  # takes no more messages; closed when the last one is over
 
-    @property
-    def places(self) -> int:
-        """How many messages make good use of it at a time."""
-        return self.exchange.load + self.exchange.room
-
 
 @dataclass(eq=False, slots=True)
 class _Shelf:
@@ -139,7 +134,7 @@ class Pool:
         places = max(0, shelf.limit - len(shelf.talks))  # one on each that is to come
         for talk in shelf.talks:
             if not talk.retired:
-                places += max(talk.users, talk.places)
+                places += max(talk.users, talk.exchange.places)
         return max(1, places)
 
     def sweep(self) -> float | None:
@@ -204,7 +199,7 @@ class Pool:
         """The busy talk with the fewest messages that has a place for another one, or None."""
         for talk in sorted(shelf.talks, key=_users):
             talk.retired = talk.retired or self._worn(talk, account)
-            if not talk.retired and talk.users < talk.places:
+            if not talk.retired and talk.users < talk.exchange.places:
                 return talk
         return None
 

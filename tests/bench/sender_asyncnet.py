@@ -70,7 +70,7 @@ async def send_all(exchange: Exchange, job: Job, numbers: Iterator[int]) -> None
         for number in numbers:
             await send(exchange, envelope, content(job, number))
 
-    await asyncio.gather(*(worker() for _ in range(exchange.room)))
+    await asyncio.gather(*(worker() for _ in range(exchange.places)))
 
 
 async def run(job: Job) -> None:

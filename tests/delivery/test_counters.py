@@ -108,7 +108,7 @@ async def send(exchange: Exchange, row: Row) -> None:
             replies = await exchange.transact(Envelope("a@example.org", names), SMALL, nothing)
             assert {it.reply.code if it.reply else None for it in replies} == {250}
 
-    await asyncio.gather(*(one_after_another() for _ in range(max(1, exchange.room))))
+    await asyncio.gather(*(one_after_another() for _ in range(exchange.places)))
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.plan)

@@ -124,7 +124,7 @@ async def test_a_server_without_pipelining_is_told_one_command_at_a_time(
         ScriptedServer(capabilities=OFFERS[Plan.SERIAL]) as server,
         talk(server) as exchange,
     ):
-        assert exchange.room == 1
+        assert exchange.places == 1
         del writes[:]
         assert await send_all(exchange, 1, 2) == [ACCEPTED] * 2
         one = ["MAIL", "RCPT", "DATA", "content ."]
@@ -162,7 +162,7 @@ async def test_a_window_opens_by_doubling_and_each_message_begins_afresh(
         talk(server, window=4) as exchange,
     ):
         del writes[:]
-        assert exchange.room == 9
+        assert exchange.places == 9
         assert await send_all(exchange, *range(9)) == [ACCEPTED] * 9
         messages = [verbs(it).count("BDAT") for it in writes]
         assert messages[:2] == [1, 2]
@@ -251,7 +251,7 @@ async def test_a_large_message_waits_for_the_answer_to_its_envelope(writes: list
         del writes[:]
         sending = asyncio.create_task(exchange.transact(envelope(1), large))
         await asyncio.sleep(0)
-        assert exchange.room == 0, "nothing should queue up behind a large message"
+        assert exchange.places == 1, "nothing should queue up behind a large message"
         assert seen(await sending) == ACCEPTED
         assert verbs(writes[0]) == "MAIL RCPT DATA"
     assert server.heard.contents == [large.data]

@@ -212,12 +212,11 @@ async def test_closing_waits_for_what_is_being_closed(pool: Pool, network: Netwo
 class Shared(ScriptedExchange):
     """An exchange that makes use of three messages at a time."""
 
-    places = 3
     stumbled: Plan | None = None
 
     @property
-    def room(self) -> int:
-        return self.places - self.load
+    def places(self) -> int:
+        return 3
 
     @property
     def tripped(self) -> Plan | None:

@@ -46,7 +46,7 @@ async def test_each_message_arrives_once_and_under_its_own_sender(name: str, pla
             for number in numbers:
                 [replies[number]] = await exchange.transact(*message(number))
 
-        await asyncio.gather(*(worker() for _ in range(exchange.room)))
+        await asyncio.gather(*(worker() for _ in range(exchange.places)))
         assert exchange.usable
         assert exchange.tripped is None
         await exchange.close()

@@ -380,8 +380,8 @@ class ScriptedExchange(Exchange):
         return self._load
 
     @property
-    def room(self) -> int:
-        return 1 - self._load
+    def places(self) -> int:
+        return 1
 
     @property
     def message_limit(self) -> int | None:
