@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Machine:
             await daemon.wait()
             self.ends[code] += 1
             self.log += [*daemon.log, {"event": "ended", "code": code}]
-            self.told += daemon.errors if code not in (69, 75) else []
+            self.told += _unexpected(daemon.errors, code)
             self.told += [str(it) for it in daemon.log if it.get("exception")]
             if code not in GOOD_ENDS:
                 return
@@ -108,6 +108,15 @@ class Machine:
         self._over = True
         if self._daemon is not None and await self._daemon.wait_ready():
             self.signal(signal.SIGTERM)
+
+
+def _unexpected(errors: Sequence[str], code: int) -> Sequence[str]:
+    """What a daemon said outside of its log, but for why a start did not come to be."""
+    if code in (69, 75):
+        return ()
+    if code == -signal.SIGKILL:  # perhaps on its way out, when that was said already
+        return [it for it in errors if not it.startswith("asyncnet: ")]
+    return errors
 
 
 class Storm:
