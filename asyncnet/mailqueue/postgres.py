@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
-import structlog
-
 from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import JobStatus
+from asyncnet.mailqueue.being_read import BeingRead
 from asyncnet.mailqueue.contentfile import joined
 from asyncnet.mailqueue.group import GroupCommit
 from asyncnet.mailqueue.postgres_access import Access
@@ -43,10 +42,6 @@ from asyncnet.mailqueue.store import (
 )
 
 T = TypeVar("T")
-
-CLOSE_S = 3.0  # for contents that are still being read
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class PostgresStore:
@@ -85,7 +80,7 @@ class PostgresStore:
         self._marks = GroupCommit(self._work.mark_dots)
         self._endings = GroupCommit(self._work.settle, unsound=UNSOUND)
         self._tasks: set[asyncio.Task[Any]] = set()  # of callers that may go away
-        self._being_read: set[asyncio.Task[Any]] = set()  # of those: from disks that may hang
+        self._being_read = BeingRead()
         self._refusal: StoreError | None = StoreError(f"{self._access.place} is not open")
 
     async def open(self, now: float) -> None:
@@ -101,13 +96,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         self._refusal = self._refusal or StoreError(f"{self._access.place} is closed")
-        if self._being_read:
-            _, left = await asyncio.wait(self._being_read, timeout=CLOSE_S)
-            for task in left:
-                log.warning(
-                    "not waited for: a content is still being read", queue_id=task.get_name()
-                )
-                task.cancel()
+        await self._being_read.end()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         for group in (self._arrivals, self._refusals, self._marks, self._endings):
@@ -122,9 +111,7 @@ class PostgresStore:
         else:
             task = self._begin(self._streamed(message, content, now))
             if not isinstance(content, Octets):
-                task.set_name(message.claim.queue_id)
-                self._being_read.add(task)
-                task.add_done_callback(self._being_read.discard)
+                self._being_read.add(message.claim.queue_id, task)
             acceptance = await self._watched(asyncio.shield(task))
         if acceptance is Acceptance.DUPLICATE:
             self.finished.set()

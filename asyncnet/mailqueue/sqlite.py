@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue import damage, steps, words
+from asyncnet.mailqueue.being_read import BeingRead
 from asyncnet.mailqueue.contentfile import ContentFolder, joined
 from asyncnet.mailqueue.group import GroupCommit
 from asyncnet.mailqueue.mending import UNREADABLE
@@ -49,9 +48,6 @@ T = TypeVar("T")
 
 FILES_TOGETHER = 32  # contents that one thread writes, each with a descriptor meanwhile
 UNREAD_AT_ONCE = 4  # contents that are read while they are written
-CLOSE_S = 3.0  # for those, at the end
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class SqliteStore:
@@ -74,7 +70,7 @@ class SqliteStore:
         # What has yet to be read may lie on a disk that hangs.  In the loop's own threads a few of
         # those would stop all that waits for one: flushes, results, other contents.
         self._unread = UnwaitedThreads(UNREAD_AT_ONCE, "mailqueue-unread")
-        self._being_read: set[asyncio.Task[Acceptance]] = set()
+        self._being_read = BeingRead()
         self._arriving: dict[str, asyncio.Task[Acceptance]] = {}  # the last of each queue id
         self._small_files: GroupCommit[tuple[str, Content], None] = GroupCommit(
             self._write_files, unsound=(ValueError,), max_batch=FILES_TOGETHER
@@ -100,16 +96,8 @@ class SqliteStore:
         self.finished.set()
 
     async def close(self) -> None:
-        # One that hangs is left then, and its file to the next sweep.  Whoever is slow only is
-        # waited for: a thread that fails removes its file by name, which must not be the file of
-        # whoever opens the queue after us.
-        if self._being_read:
-            _, left = await asyncio.wait(self._being_read, timeout=CLOSE_S)
-            for task in left:
-                log.warning(
-                    "not waited for: a content is still being read", queue_id=task.get_name()
-                )
-                task.cancel()
+        # The file of one that hangs is left to the next sweep.
+        await self._being_read.end()
         while self._arriving:
             await asyncio.wait(self._arriving.values())
         # The writer goes last: who closes a file last, empties and removes its log.
@@ -131,11 +119,9 @@ class SqliteStore:
         # A task of its own: a caller that goes away leaves the disk's thread at work, and
         # what it writes must be either committed or removed.
         earlier = self._arriving.get(queue_id)
-        work = self._accept_in_file(message, content, now, earlier)
-        task = asyncio.create_task(work, name=queue_id)
+        task = asyncio.create_task(self._accept_in_file(message, content, now, earlier))
         if not isinstance(content, Octets):
-            self._being_read.add(task)
-            task.add_done_callback(self._being_read.discard)
+            self._being_read.add(queue_id, task)
         self._arriving[queue_id] = task
         task.add_done_callback(partial(self._arrived, queue_id))
         return asyncio.shield(task)

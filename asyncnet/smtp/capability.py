@@ -25,6 +25,10 @@ class Capabilities:
         limit = self.keywords.get("SIZE", "")
         return int(limit) or None if _NUMBER.fullmatch(limit) else None
 
+    def size_limit(self, usual_octets: int | None) -> int | None:
+        """The same; of a server that does not speak of SIZE, what is usual there."""
+        return self.size_limit_octets if "SIZE" in self else usual_octets
+
     @cached_property
     def mechanisms(self) -> tuple[str, ...]:
         """The SASL mechanisms of AUTH, in the server's order (RFC 4954 section 3)."""

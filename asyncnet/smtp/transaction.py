@@ -83,10 +83,9 @@ def obstacle(
 
     usual_octets: the limit that is known of a server which does not speak of SIZE (RFC 1870).
     """
-    limit, whose = capabilities.size_limit_octets, "server's SIZE"
-    if "SIZE" not in capabilities:
-        limit, whose = usual_octets, "provider's known"
+    limit = capabilities.size_limit(usual_octets)
     if limit is not None and octets > limit:
+        whose = "server's SIZE" if "SIZE" in capabilities else "provider's known"
         return _cannot(
             Kind.SIZE,
             f"message of {octets} octets exceeds the {whose} limit of {limit} octets",

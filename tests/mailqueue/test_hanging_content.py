@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from asyncnet.mail.letter import Octets
-from asyncnet.mailqueue import postgres, sqlite
+from asyncnet.mailqueue import being_read
 from asyncnet.mailqueue.store import HELD_OCTETS, Acceptance
 from tests.mailqueue.engines import Engine
 from tests.mailqueue.messages import ACCEPTED, LARGE, NOW, SMALL, message, settled
@@ -65,8 +65,7 @@ async def test_closing_does_not_wait_for_ever(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What hangs is not accepted, and leaves nothing behind that the next one does not remove."""
-    for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "CLOSE_S", 0.05)
+    monkeypatch.setattr(being_read, "CLOSE_S", 0.05)
     store = await engine.open()
     content = Hanging()
     hanging = [

@@ -19,7 +19,7 @@ import structlog
 from asyncnet.cli import logs
 from asyncnet.cli.serve import loop_factory, serve
 from asyncnet.config.file import load
-from asyncnet.mailqueue import sqlite
+from asyncnet.mailqueue import being_read
 from asyncnet.providers.builtin import catalogue
 from asyncnet.spool import bringing
 from asyncnet.spool.files import AllowedFolders, FileContent
@@ -52,7 +52,7 @@ def main() -> None:
         AllowedFolders.open = hang_when_judged  # type: ignore[method-assign, assignment]
     else:
         FileContent.blocks = hang_when_read  # type: ignore[method-assign, assignment]
-    bringing.FINISH_S = sqlite.CLOSE_S = 0.5
+    bringing.FINISH_S = being_read.CLOSE_S = 0.5
     settings = load(given.config)
     logs.configure(settings.log)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -88,10 +88,7 @@ class Checkup:
             await self._open()
             if self._target.login is None:
                 self._ledger.skip("auth", "the account has no user: nobody logs in")
-            capabilities = self._talk.session.capabilities
-            limit = capabilities.size_limit_octets
-            if "SIZE" not in capabilities:
-                limit = self._target.usual_octets
+            limit = self._talk.session.capabilities.size_limit(self._target.usual_octets)
             self._dry_run.compare_size(limit, self._ledger)
             await self._dry_run.run(
                 self._target,
