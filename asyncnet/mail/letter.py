@@ -45,8 +45,17 @@ class Octets:
         return len(self.data)
 
     def blocks(self) -> Iterator[bytes]:
-        for start in range(0, len(self.data), BLOCK_OCTETS):
-            yield self.data[start : start + BLOCK_OCTETS]
+        return in_blocks(self.data)
+
+
+def in_blocks(octets: bytes) -> Iterator[bytes]:
+    """Octets in memory, cut only where they are more than one block may be."""
+    if len(octets) <= 2 * BLOCK_OCTETS:
+        if octets:
+            yield octets
+        return
+    for start in range(0, len(octets), BLOCK_OCTETS):
+        yield octets[start : start + BLOCK_OCTETS]
 
 
 class DistantContent(ABC):

@@ -20,7 +20,7 @@ QUERIES = Queries(files("asyncnet.mailqueue").joinpath("sqlite.sql").read_text("
 
 # PRAGMA user_version counts how many of these a file has been through; each is one
 # transaction.  A migration is a further query at the end, never a change of one that is out.
-MIGRATIONS = ("schema_1", "schema_2", "schema_3")
+MIGRATIONS = ("schema_1", "schema_2", "schema_3", "schema_4")
 
 APPLICATION_ID = 0x61736E71  # "asnq": says whose file it is (sqlite.org/pragma.html)
 BUSY_TIMEOUT_MS = 5_000

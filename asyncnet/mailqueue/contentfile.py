@@ -1,56 +1,87 @@
-"""Large contents: one file QUEUEID.msg each, beside the database.
+"""Large contents: files beside the database, one of them for several that come together.
 
-The file is whole and flushed before the row that speaks of it is committed, and it is
-unlinked after the commit that forgets it; so a crash can only leave a file without a row,
-and open() sweeps those.
+To make, flush and remove a file costs more than to write a hundred thousand octets into it.  A row
+tells the Place of its content.  A file is whole and flushed before the first row that speaks of it
+is committed, and it is unlinked after the commit that forgets the last; so a crash can only leave a
+file without a row, and open() sweeps those.
 """
 
 import contextlib
 import errno
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
-from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError
-from asyncnet.mailqueue.store import StoreBroken, StoreError
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError, Octets
+from asyncnet.mailqueue.store import HELD_OCTETS, StoreBroken, StoreError
 
-_OURS = re.compile(r"([A-Za-z0-9_-]{1,64})\.msg")
+_OURS = re.compile(r"[A-Za-z0-9_-]{1,64}(?:~[0-9]{1,6})?\.msg")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR)
 _SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+class Place(NamedTuple):
+    """Where a content lies: the name of its file, and how many octets stand before it there."""
+
+    file: str
+    start: int
+
+    @classmethod
+    def told(cls, file: object, start: object) -> "Place":
+        """What a row says.  Raises ValueError: no content of ours can lie there."""
+        if not isinstance(file, str) or _OURS.fullmatch(file) is None:
+            raise ValueError("content lies in a file of ours")
+        if not isinstance(start, int) or start < 0:
+            raise ValueError("content begins somewhere in its file")
+        return cls(file, start)
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
     """Content that lies in a file; it is opened when its blocks are asked for."""
 
-    path: Path
+    path: str
     octets: int
+    start: int = 0
 
     def blocks(self) -> Iterator[bytes]:
-        """Raises ContentError where the file is gone or another, StoreError while this process has
+        """One that may be held comes whole.
+
+        Raises ContentError where the file is gone or too short, StoreError while this process has
         no descriptors or memory for it, and else OSError: a disk may fail for a time.
         """
-        left = self.octets
+        left, at = self.octets, self.start
+        most = left if left <= HELD_OCTETS else BLOCK_OCTETS
         try:
-            with open(self.path, "rb", buffering=0) as file:
-                if os.fstat(file.fileno()).st_size != left:
-                    raise ContentError(f"{self.path.name} is not {self.octets} octets long")
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if os.fstat(descriptor).st_size < at + left:
+                    raise ContentError(f"{self._name} is shorter than it was")
                 while left:
-                    block = file.read(min(BLOCK_OCTETS, left))
+                    block = os.pread(descriptor, min(most, left), at)
                     if not block:
-                        raise ContentError(f"{self.path.name} shrank while it was read")
+                        raise ContentError(f"{self._name} shrank while it was read")
                     left -= len(block)
+                    at += len(block)
                     yield block
+            finally:
+                os.close(descriptor)
         except OSError as error:
             if error.errno in _GONE:
-                raise ContentError(f"{self.path.name} is gone: {error.strerror}") from error
+                raise ContentError(f"{self._name} is gone: {error.strerror}") from error
             if error.errno in _SCARCE:
-                raise StoreError(f"{self.path.name} cannot be read: {error.strerror}") from error
+                raise StoreError(f"{self._name} cannot be read: {error.strerror}") from error
             raise
+
+    @property
+    def _name(self) -> str:
+        return os.path.basename(self.path)
 
 
 class ContentFolder:
@@ -60,58 +91,70 @@ class ContentFolder:
         self._folder = folder
         self._names = SharedFlush(self._flush_folder)
 
-    def content(self, queue_id: str, octets: int) -> FileContent:
-        return FileContent(self._path(queue_id), octets)
+    def content(self, place: Place, octets: int) -> FileContent:
+        """Raises ValueError where no file of ours can be called so."""
+        return FileContent(self._path(place.file), octets, place.start)
 
-    def write(self, contents: Iterable[tuple[str, Content]]) -> list[Exception | None]:
-        """Write and flush new files, named by queue ids, and once their names.
+    def write(self, queue_id: str, contents: Sequence[Content]) -> list[Place]:
+        """Write a new file, called after queue_id, and flush it and its name; the contents' places.
 
-        For each None, or why it is not there: what reading the content raised, FileExistsError,
-        or StoreError (no room, no permission).  Raises StoreBroken (a flush failed: what the
-        disk holds of anything is unknown) or what is a bug; none is there then.
+        Raises what reading a content raised, StoreError (no room, no permission), StoreBroken (a
+        flush failed: what the disk holds of anything is unknown) or ValueError (no file can be
+        called so).  There is no file then.
         """
-        files = [_NewFile(self._path(queue_id), content) for queue_id, content in contents]
+        try:
+            path, descriptor = self._make(queue_id)
+        except OSError as error:
+            raise _not_written(self._folder, error) from error
         done = False
         try:
-            for file in files:
-                file.write()
-            for file in files:
-                file.flush()
-            self._flush_names(files)
+            starts = _write_all(descriptor, contents)
+            _flush(descriptor, path)
+            self._names.wait()
             done = True
+        except _Unread as unread:
+            raise unread.error from unread
+        except OSError as error:
+            raise _not_written(self._folder, error) from error
         finally:
-            for file in files:
-                file.close(keep=done)
-        return [file.error for file in files]
+            try:
+                if not done:
+                    with contextlib.suppress(OSError):  # the next start sweeps it
+                        _remove(path, descriptor)
+            finally:
+                os.close(descriptor)
+        name = os.path.basename(path)
+        return [Place(name, start) for start in starts]
 
-    def discard(self, queue_id: str) -> None:
-        """Unlink the file if it is there.  One that resists is left to the next sweep."""
-        try:
-            self._path(queue_id).unlink(missing_ok=True)
-        except OSError:
-            return
+    def discard(self, name: str) -> None:
+        """Unlink a file of ours if it is there.  One that resists is left to the next sweep."""
+        with contextlib.suppress(OSError, ValueError):  # a damaged row may name anything
+            os.unlink(self._path(name))
 
     def sweep(self, wanted: Callable[[str], bool]) -> None:
-        """Unlink the files that bear a name of ours and a queue id that is not wanted."""
+        """Unlink the files that bear a name of ours which is not wanted."""
         with os.scandir(self._folder) as entries:
             names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
         for name in names:
-            match = _OURS.fullmatch(name)
-            if match is not None and not wanted(match[1]):
-                self.discard(match[1])
+            if _OURS.fullmatch(name) is not None and not wanted(name):
+                self.discard(name)
 
-    def _path(self, queue_id: str) -> Path:
-        name = f"{queue_id}.msg"
+    def _path(self, name: str) -> str:
         if _OURS.fullmatch(name) is None:
-            raise ValueError(f"{queue_id!r} cannot name a file of ours")
-        return self._folder / name
+            raise ValueError(f"{name!r} cannot be a file of ours")
+        return f"{self._folder}/{name}"
 
-    def _flush_names(self, files: Sequence["_NewFile"]) -> None:
-        try:
-            self._names.wait()
-        except OSError as error:
-            for file in files:
-                file.error = file.error or _not_written(self._folder, error)
+    def _make(self, queue_id: str) -> tuple[str, int]:
+        """A new file's path and descriptor.  Raises OSError or ValueError."""
+        # 0600: mail is private, whatever the umask says.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        path = self._path(f"{queue_id}.msg")
+        for number in itertools.count(2):
+            try:
+                return path, os.open(path, flags, 0o600)
+            except FileExistsError:  # the message came twice, or a crash left a file
+                path = self._path(f"{queue_id}~{number}.msg")
+        raise AssertionError("there is no last number")
 
     def _flush_folder(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -119,72 +162,6 @@ class ContentFolder:
             _flush(folder, self._folder)
         finally:
             os.close(folder)
-
-
-class _NewFile:
-    """A file on its way to the disk, step by step; error tells what became of it."""
-
-    def __init__(self, path: Path, content: Content) -> None:
-        self.error: Exception | None = None
-        self._path = path
-        self._content = content
-        self._descriptor: int | None = None
-
-    def write(self) -> None:
-        try:
-            self._write()
-        except _Unread as unread:
-            self.error = unread.error
-        except (ContentError, FileExistsError) as error:
-            self.error = error
-        except OSError as error:
-            self.error = _not_written(self._path.parent, error)
-
-    def flush(self) -> None:
-        """Raises StoreBroken."""
-        if self.error is None and self._descriptor is not None:
-            try:
-                _flush(self._descriptor, self._path)
-            except OSError as error:
-                self.error = _not_written(self._path.parent, error)
-
-    def close(self, *, keep: bool) -> None:
-        """keep: unless there was an error."""
-        if self._descriptor is None:
-            return
-        try:
-            if not keep or self.error is not None:
-                with contextlib.suppress(OSError):  # the next start sweeps it
-                    self._remove(self._descriptor)
-        finally:
-            os.close(self._descriptor)
-
-    def _remove(self, descriptor: int) -> None:
-        # A read may have hung until the queue had its next owner, who swept our file and wrote one
-        # of the same name.
-        if os.path.samestat(os.fstat(descriptor), os.lstat(self._path)):
-            self._path.unlink()
-
-    def _write(self) -> None:
-        # 0600: mail is private, whatever the umask says.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._descriptor = os.open(self._path, flags, 0o600)
-        written = 0
-        for block in _read(self._content):
-            written += len(block)
-            if written > self._content.octets:
-                break
-            _write_all(self._descriptor, block)
-        if written != self._content.octets:
-            raise ContentError(f"the content is not {self._content.octets} octets long")
-        # Begins to write it to the disk, and waits for nothing: of many files the first flush
-        # then finds most of the work done, and its commit of the file system's log is for all.
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _not_written(folder: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot write to {folder}: {error.strerror}")
 
 
 class SharedFlush:
@@ -251,13 +228,48 @@ def joined(content: Content) -> bytes:
     return octets
 
 
-def _write_all(descriptor: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _write_all(descriptor: int, contents: Sequence[Content]) -> list[int]:
+    """Write them one behind another; how many octets stand before each.
+
+    Raises _Unread, what else reading raises, or OSError.
+    """
+    starts = list(itertools.accumulate((it.octets for it in contents), initial=0))
+    held = [it.data for it in contents if isinstance(it, Octets)]
+    if len(held) == len(contents):
+        _write(descriptor, held)
+        return starts[:-1]
+    for content in contents:
+        written = 0
+        for block in _read(content):
+            written += len(block)
+            if written > content.octets:
+                break
+            _write(descriptor, [block])
+        if written != content.octets:
+            raise ContentError(f"the content is not {content.octets} octets long")
+    return starts[:-1]
 
 
-def _flush(descriptor: int, path: Path) -> None:
+def _write(descriptor: int, octets: Sequence[bytes]) -> None:
+    written = os.writev(descriptor, octets)
+    if written < sum(map(len, octets)):  # the disk is full, or a signal came
+        rest = memoryview(b"".join(octets))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def _remove(path: str, descriptor: int) -> None:
+    # A read may have hung until the queue had its next owner, who swept our file and wrote one
+    # of the same name.
+    if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+        os.unlink(path)
+
+
+def _not_written(folder: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot write to {folder}: {error.strerror}")
+
+
+def _flush(descriptor: int, path: str | Path) -> None:
     # After a failed fsync the kernel may call the next one good although the pages are gone.
     try:
         os.fsync(descriptor)

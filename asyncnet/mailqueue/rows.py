@@ -154,7 +154,9 @@ def recipient_row(
     )
 
 
-def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
+def lease_from(
+    row: Row, recipients: list[tuple[int, str]], place: tuple[str, int] | None = None
+) -> Lease:
     """A row of leased_messages and its recipients, as (position, address)."""
     (_, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8, require_tls) = row[
         :10
@@ -188,6 +190,7 @@ def lease_from(row: Row, recipients: list[tuple[int, str]]) -> Lease:
         expires_at=expires_at,
         on_doubt=on_doubt,
         inline=inline,
+        place=place,
     )
 
 

@@ -2,20 +2,27 @@
 
 Small content lies in the file, larger content beside it (contentfile).  That only one
 process owns the queue is for the caller to see to; others may read (reader).
+
+A content file that holds several is there for all whose rows speak of it, and for those on their
+way into the rows: it goes when a message is done with it and neither needs it any more.
 """
 
 import asyncio
+import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import apsw
+
 from asyncnet.mail.letter import Content, Octets
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue import damage, steps, words
 from asyncnet.mailqueue.being_read import BeingRead
-from asyncnet.mailqueue.contentfile import ContentFolder, joined
+from asyncnet.mailqueue.contentfile import ContentFolder, Place, joined
 from asyncnet.mailqueue.group import GroupCommit
 from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.reader import SqliteReader
@@ -46,7 +53,9 @@ from asyncnet.threads import UnwaitedThreads
 
 T = TypeVar("T")
 
-FILES_TOGETHER = 32  # contents that one thread writes, each with a descriptor meanwhile
+# Contents in one file: it stays as long as one of them is needed, so this bounds what a mail that
+# waits for days keeps on the disk (2 MiB).
+FILE_CONTENTS = 16
 UNREAD_AT_ONCE = 4  # contents that are read while they are written
 
 
@@ -71,9 +80,13 @@ class SqliteStore:
         # those would stop all that waits for one: flushes, results, other contents.
         self._unread = UnwaitedThreads(UNREAD_AT_ONCE, "mailqueue-unread")
         self._being_read = BeingRead()
-        self._arriving: dict[str, asyncio.Task[Acceptance]] = {}  # the last of each queue id
-        self._small_files: GroupCommit[tuple[str, Content], None] = GroupCommit(
-            self._write_files, unsound=(ValueError,), max_batch=FILES_TOGETHER
+        self._arriving: set[asyncio.Task[Acceptance]] = set()
+        # Contents that lie in a file and are on their way into a row, and the files for which
+        # somebody asked meanwhile whether they are needed.
+        self._in_flight: Counter[str] = Counter()
+        self._asked_for: set[str] = set()
+        self._together: GroupCommit[tuple[str, Content], Place] = GroupCommit(
+            self._write_together, unsound=(StoreError, ValueError), max_batch=FILE_CONTENTS
         )
 
     @property
@@ -86,7 +99,7 @@ class SqliteStore:
         await self._writer.start()
         try:
             await self._writer.submit(partial(steps.judge_at_start, now=now))
-            wanted = await self._writer.submit(steps.unfinished_files)
+            wanted = await self._writer.submit(steps.needed_files)
             await asyncio.to_thread(self._contents.sweep, wanted.__contains__)
             self._reader = await self._in_reading_thread(partial(SqliteReader, self._path))
         except StoreError:
@@ -99,7 +112,7 @@ class SqliteStore:
         # The file of one that hangs is left to the next sweep.
         await self._being_read.end()
         while self._arriving:
-            await asyncio.wait(self._arriving.values())
+            await asyncio.wait(self._arriving)
         # The writer goes last: who closes a file last, empties and removes its log.
         if self._reader is not None:
             reader, self._reader = self._reader, None
@@ -109,21 +122,20 @@ class SqliteStore:
 
     def accept(self, message: NewMessage, content: Content, now: float) -> Awaitable[Acceptance]:
         if content.octets <= INLINE_OCTETS:
-            return self._insert(message, content.octets, joined(content), now)
+            arrival = steps.Arrival(message, content.octets, joined(content), now)
+            return self._insert(arrival)
         return self._accept_large(message, content, now)
 
     def _accept_large(
         self, message: NewMessage, content: Content, now: float
     ) -> asyncio.Future[Acceptance]:
-        queue_id = message.claim.queue_id
         # A task of its own: a caller that goes away leaves the disk's thread at work, and
         # what it writes must be either committed or removed.
-        earlier = self._arriving.get(queue_id)
-        task = asyncio.create_task(self._accept_in_file(message, content, now, earlier))
+        task = asyncio.create_task(self._accept_in_file(message, content, now))
         if not isinstance(content, Octets):
-            self._being_read.add(queue_id, task)
-        self._arriving[queue_id] = task
-        task.add_done_callback(partial(self._arrived, queue_id))
+            self._being_read.add(message.claim.queue_id, task)
+        self._arriving.add(task)
+        task.add_done_callback(self._arrived)
         return asyncio.shield(task)
 
     async def refuse(self, refusal: Refusal, now: float) -> None:
@@ -154,7 +166,8 @@ class SqliteStore:
     def content(self, lease: Lease) -> Content:
         if lease.inline is not None:
             return Octets(lease.inline)
-        return self._contents.content(lease.queue_id, lease.size_octets)
+        assert lease.place is not None
+        return self._contents.content(Place(*lease.place), lease.size_octets)
 
     def mark_dot(self, lease: Lease) -> Awaitable[None]:
         return self._writer.join(steps.mark_dots, lease, urgency=Urgency.MARK)
@@ -187,9 +200,7 @@ class SqliteStore:
 
     async def mark_reported(self, queue_ids: Iterable[str]) -> None:
         step = partial(steps.mark_reported, queue_ids=json_list(queue_ids))
-        # Once that is committed.  Whoever is cancelled before leaves them to the next start.
-        if dropped := await self._writer.submit(step):
-            await asyncio.to_thread(self._drop_files, dropped)
+        await self._drop_unneeded(step)
 
     async def records(self, *, states: Iterable[JobStatus] = (), limit: int = 1000) -> list[Record]:
         return await self._ask(partial(SqliteReader.records, states=tuple(states), limit=limit))
@@ -230,68 +241,89 @@ class SqliteStore:
             purged += number
         return purged
 
-    def _insert(
-        self, message: NewMessage, size_octets: int, inline: bytes | None, now: float
-    ) -> asyncio.Future[Acceptance]:
-        arrival = steps.Arrival(message, size_octets, inline, now)
+    def _insert(self, arrival: steps.Arrival) -> asyncio.Future[Acceptance]:
         return self._writer.join(self._accept, arrival, hint=self._accepted)
 
     async def _accept_in_file(
-        self,
-        message: NewMessage,
-        content: Content,
-        now: float,
-        earlier: "asyncio.Task[Acceptance] | None",
+        self, message: NewMessage, content: Content, now: float
     ) -> Acceptance:
-        """earlier has the same queue id, and so the same file."""
         self._writer.check()
-        if earlier is not None:
-            await asyncio.wait([earlier])
-        queue_id = message.claim.queue_id
+        place = await self._written(message.claim.queue_id, content)
         try:
-            await self._write_file(queue_id, content)
-        except FileExistsError:
-            if await self.known([queue_id]):
-                return Acceptance.KNOWN
-            await self._discard(queue_id)
-            await self._write_file(queue_id, content)
-        try:
-            acceptance = await self._insert(message, content.octets, None, now)
+            arrival = steps.Arrival(message, content.octets, place, now)
+            acceptance = await self._insert(arrival)
         except StoreBroken:
             raise  # the row may be on the disk, so the file stays; if not, the next start sweeps it
         except StoreError:
-            await self._discard(queue_id)
+            await self._landed(place.file, needed=False)
             raise
-        if acceptance is not Acceptance.QUEUED:
-            await self._discard(queue_id)
+        await self._landed(place.file, needed=acceptance is Acceptance.QUEUED)
         return acceptance
 
-    async def _write_file(self, queue_id: str, content: Content) -> None:
-        """Raises what stands at ContentFolder.write()."""
+    async def _written(self, queue_id: str, content: Content) -> Place:
+        """Where it lies, in flight.  Raises what stands at ContentFolder.write()."""
         if isinstance(content, Octets) and content.octets <= HELD_OCTETS:
-            await self._small_files.submit((queue_id, content))
-            return
+            return await self._together.submit((queue_id, content))
         threads = None if isinstance(content, Octets) else self._unread
-        if error := (await self._write_files([(queue_id, content)], threads))[0]:
-            raise error
+        (place,) = await self._write(queue_id, [content], threads)
+        return place
 
-    async def _write_files(
-        self, contents: Sequence[tuple[str, Content]], threads: Executor | None = None
-    ) -> Sequence[Exception | None]:
+    async def _write_together(
+        self, contents: Sequence[tuple[str, Content]]
+    ) -> Sequence[Place | Exception]:
+        try:
+            return await self._write(contents[0][0], [content for _, content in contents])
+        except StoreBroken as error:  # none is tried again
+            return [StoreBroken(str(error)) for _ in contents]
+
+    async def _write(
+        self, queue_id: str, contents: Sequence[Content], threads: Executor | None = None
+    ) -> list[Place]:
         """threads: None for the loop's own, where nothing may be read but memory."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(threads, self._contents.write, contents)
+            places = await loop.run_in_executor(threads, self._contents.write, queue_id, contents)
         except StoreBroken as error:
             self._writer.declare_broken(error)
             raise
+        self._in_flight[places[0].file] += len(places)
+        return places
 
-    async def _discard(self, queue_id: str) -> None:
-        await asyncio.to_thread(self._contents.discard, queue_id)
+    async def _landed(self, file: str, *, needed: bool) -> None:
+        """A content in a file has its row, or will never have one."""
+        self._in_flight[file] -= 1
+        if not needed:
+            self._asked_for.add(file)
+        if self._in_flight[file]:
+            return
+        del self._in_flight[file]
+        if file in self._asked_for:
+            self._asked_for.discard(file)
+            with contextlib.suppress(StoreError):  # the next start sweeps it
+                await self._drop_unneeded(partial(steps.unneeded, files=[file]))
 
-    def _arrived(self, queue_id: str, task: asyncio.Task[Acceptance]) -> None:
-        if self._arriving[queue_id] is task:
-            del self._arriving[queue_id]
+    async def _drop_unneeded(self, step: Callable[[apsw.Cursor], list[str]]) -> None:
+        """Unlink the files that a step finds unneeded, once that is committed.
+
+        Whoever is cancelled before leaves them to the next start.
+        """
+        unneeded: list[str] = []
+
+        def note(files: list[str]) -> None:
+            # At this very moment: a row that the step did not see is still in flight.
+            unneeded.extend(file for file in files if file not in self._in_flight)
+            self._asked_for.update(file for file in files if file in self._in_flight)
+
+        await self._writer.submit(step, hint=note)
+        if unneeded:
+            await asyncio.to_thread(self._discard, unneeded)
+
+    def _discard(self, files: Iterable[str]) -> None:
+        for file in files:
+            self._contents.discard(file)
+
+    def _arrived(self, task: asyncio.Task[Acceptance]) -> None:
+        self._arriving.discard(task)
         if not task.cancelled():
             task.exception()  # seen, although the caller may be gone
 
@@ -324,10 +356,6 @@ class SqliteStore:
         self.ready.set()
         if any(it.status.final for it in instructed):
             self.finished.set()
-
-    def _drop_files(self, queue_ids: list[str]) -> None:
-        for queue_id in queue_ids:
-            self._contents.discard(queue_id)
 
     def _make_folder(self) -> None:
         try:

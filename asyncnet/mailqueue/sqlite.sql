@@ -127,6 +127,17 @@ ALTER TABLE job ADD COLUMN turn INTEGER NOT NULL DEFAULT 0 CHECK (turn >= 0);
 DROP INDEX job_due;
 CREATE INDEX job_due ON job (route_key, priority, turn, due_at, queue_id) WHERE stage = 'waiting';
 
+-- name: schema_4
+-- A content file may hold the contents of several jobs: each row tells its place, the file's name
+-- and how many octets stand before it.  The index finds who still needs a file.
+ALTER TABLE job ADD COLUMN content_file TEXT;
+ALTER TABLE job ADD COLUMN content_start INTEGER;
+UPDATE job SET content_file = queue_id || '.msg', content_start = 0
+WHERE in_file AND finished_at IS NULL;
+ALTER TABLE job DROP COLUMN in_file;
+CREATE INDEX job_content ON job (content_file)
+WHERE finished_at IS NULL AND content_file IS NOT NULL;
+
 -- name: present_turn
 -- The first turn that waits in a lane.
 SELECT turn FROM job
@@ -138,9 +149,10 @@ WHERE stage = 'waiting' AND route_key = ?1 AND priority = ?2 AND turn > 0 ORDER 
 INSERT INTO job (queue_id, name, job_file, claimed_at, job_id, route_key, account, host, port,
                  tls_mode, message_id, reverse_path, smtputf8, require_tls, size_octets,
                  priority, expires_at, on_doubt, warnings, meta,
-                 body_8bit, status, stage, in_file, due_at, finished_at, turn)
+                 body_8bit, status, stage, due_at, finished_at, turn, content_file,
+                 content_start)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-        ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
+        ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)
 ON CONFLICT (queue_id) DO NOTHING
 
 -- name: insert_refusal
@@ -230,7 +242,7 @@ WHERE id IN (SELECT value FROM json_each(?1))
 -- What a lease tells, for a JSON list of ids, in its order, small content along.
 SELECT job.id, queue_id, fence, account, host, port, tls_mode, reverse_path, smtputf8, require_tls,
        body_8bit, attempts, message_id, size_octets, priority, claimed_at, expires_at, on_doubt,
-       (SELECT octets FROM content WHERE content.job = job.id)
+       (SELECT octets FROM content WHERE content.job = job.id), content_file, content_start
 FROM json_each(?1) AS listed CROSS JOIN job ON job.id = listed.value
 ORDER BY listed.key
 
@@ -366,20 +378,24 @@ SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server
 FROM job WHERE stage = 'finished' AND reported = 0 ORDER BY finished_at, id LIMIT ?1
 
 -- name: mark_reported
--- The result lies in its folder.  Tells whether a content file is to go.  The plus signs keep
--- SQLite on the queue ids: it would walk all that is unreported.
+-- The result lies in its folder.  Tells in which file content lies.  The plus signs keep SQLite on the queue ids: it would walk all that is unreported.
 UPDATE job SET reported = 1
 WHERE queue_id IN (SELECT value FROM json_each(?1)) AND +stage = 'finished' AND +reported = 0
-RETURNING id, queue_id, in_file
+RETURNING id, CAST(content_file AS BLOB)
 
 -- name: drop_content
 -- The octets of small messages whose jobs are reported, by a JSON list of ids.
 DELETE FROM content WHERE job IN (SELECT value FROM json_each(?1))
 
--- name: unfinished_files
--- The queue ids whose content file is still needed, as octets: one may be damaged.
-SELECT CAST(queue_id AS BLOB) FROM job INDEXED BY job_status
-WHERE status IN ('queued', 'deferred', 'held') AND in_file
+-- name: unneeded_files
+-- Of a JSON list of content files those in which no job that is not finished has its content.
+SELECT value FROM json_each(?1)
+WHERE NOT EXISTS (SELECT 1 FROM job WHERE content_file = value AND finished_at IS NULL)
+
+-- name: needed_files
+-- The content files that are still needed, as octets: one may be damaged.
+SELECT DISTINCT CAST(content_file AS BLOB) FROM job INDEXED BY job_content
+WHERE finished_at IS NULL AND content_file IS NOT NULL
 
 -- name: record
 -- One job by its row id.

@@ -6,7 +6,7 @@ it again call by call.  Nothing here reads a clock, touches a file or knows of a
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import apsw
 
 from asyncnet.mail.verdict import JobStatus
 from asyncnet.mailqueue.connection import QUERIES
+from asyncnet.mailqueue.contentfile import Place
 from asyncnet.mailqueue.damage import all_reached, fetched, set_aside
 from asyncnet.mailqueue.mending import UNREADABLE
 from asyncnet.mailqueue.rows import (
@@ -44,11 +45,11 @@ _WAIT_AGAIN = QUERIES["wait_again"]
 
 
 class Arrival(NamedTuple):
-    """A message to take over; inline None says that its content lies in a file."""
+    """A message to take over: its content comes along, or lies in a file."""
 
     message: NewMessage
     size_octets: int
-    inline: bytes | None
+    content: bytes | Place
     now: float
 
 
@@ -60,15 +61,16 @@ def accept(
     recipients: list[Row] = []
     contents: list[Row] = []
     duplicates: list[Row] = []
-    for message, size_octets, inline, now in arrivals:
+    for message, size_octets, content, now in arrivals:
         row = message_row(message, size_octets)
         twin = _twin(cursor, message, window_s)
         state: Row
         if twin is None:
             turn = _turn(cursor, row, turns) if message.due_at <= now else 0
-            state = (JobStatus.QUEUED, "waiting", inline is None, message.due_at, None, turn)
+            place = content if isinstance(content, Place) else (None, None)
+            state = (JobStatus.QUEUED, "waiting", message.due_at, None, turn, *place)
         else:
-            state = (JobStatus.DUPLICATE, "finished", False, None, now, 0)
+            state = (JobStatus.DUPLICATE, "finished", None, now, 0, None, None)
         cursor.execute(_INSERT_MESSAGE, row + state)
         if not cursor.connection.changes():
             outcomes.append(Acceptance.KNOWN)
@@ -78,8 +80,8 @@ def accept(
             recipients.append((job, position, kept(address)))
         if twin is not None:
             duplicates.append((job, f"duplicate of {twin}"))
-        elif inline is not None:
-            contents.append((job, inline))
+        elif not isinstance(content, Place):
+            contents.append((job, content))
         outcomes.append(Acceptance.QUEUED if twin is None else Acceptance.DUPLICATE)
     cursor.executemany(_INSERT_RECIPIENT, recipients)
     cursor.executemany(_INSERT_CONTENT, contents)
@@ -163,9 +165,15 @@ def _leases(cursor: apsw.Cursor, ids: list[int]) -> list[Lease]:
     listed = json_list(ids)
     for job, position, address in fetched(cursor, "open_recipients", listed):
         recipients[job].append((position, told(address)))
-    return [
-        lease_from(row, recipients[row[0]]) for row in fetched(cursor, "leased_messages", listed)
-    ]
+    return [_lease(row, recipients[row[0]]) for row in fetched(cursor, "leased_messages", listed)]
+
+
+def _lease(row: Row, recipients: list[tuple[int, str]]) -> Lease:
+    *told_of_it, inline, file, start = row
+    place = None if file is None else Place.told(file, start)
+    if (inline is None) == (place is None):
+        raise ValueError("a message has its content in its row or in a file")
+    return lease_from((*told_of_it, inline), recipients, place)
 
 
 def _leases_one_by_one(cursor: apsw.Cursor, ids: list[int], now: float) -> Leased:
@@ -247,10 +255,16 @@ def clock_put_back(cursor: apsw.Cursor, by_s: float, before: float) -> None:
 
 
 def mark_reported(cursor: apsw.Cursor, queue_ids: str) -> list[str]:
-    """Drop small contents; return the queue ids whose content files are to go."""
+    """Drop small contents; return the content files that are to go."""
     jobs = fetched(cursor, "mark_reported", queue_ids)
-    cursor.execute(QUERIES["drop_content"], (json_list(job for job, _, _ in jobs),))
-    return [queue_id for _, queue_id, in_file in jobs if in_file]
+    cursor.execute(QUERIES["drop_content"], (json_list(job for job, _ in jobs),))
+    files = _names({file for _, file in jobs if file is not None})
+    return unneeded(cursor, files) if files else []
+
+
+def unneeded(cursor: apsw.Cursor, files: Collection[str]) -> list[str]:
+    """Those of some content files that hold nothing for a job which is not finished."""
+    return [file for (file,) in fetched(cursor, "unneeded_files", json_list(files))]
 
 
 def set_account_state(cursor: apsw.Cursor, row: Row) -> None:
@@ -263,10 +277,13 @@ def purge(cursor: apsw.Cursor, before: float) -> int:
     return cursor.connection.changes()
 
 
-def unfinished_files(cursor: apsw.Cursor) -> frozenset[str]:
-    """The queue ids whose content file is still needed."""
-    found = fetched(cursor, "unfinished_files")
-    return frozenset(queue_id.decode("utf-8", "replace") for (queue_id,) in found)
+def needed_files(cursor: apsw.Cursor) -> frozenset[str]:
+    """The content files that hold something for a job which is not finished."""
+    return _names(file for (file,) in fetched(cursor, "needed_files"))
+
+
+def _names(files: Iterable[bytes]) -> frozenset[str]:
+    return frozenset(file.decode("utf-8", "replace") for file in files)  # one may be damaged
 
 
 def _settle(cursor: apsw.Cursor, endings: Sequence[tuple[Row, Settlement, float]]) -> list[bool]:

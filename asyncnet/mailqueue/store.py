@@ -20,7 +20,8 @@ A job's life, and what a crash leaves behind:
   row leased by a process that is silent        PostgreSQL: after its lease term another machine
                                                 takes the lease back, as above
   row finished, not reported                    the result is written (again), the file is moved
-  row finished, reported, content still there   the content is dropped
+  row finished, reported, content still there   the content is dropped, a file once no message in it
+                                                is unfinished
 
 What leads from one to another, each in one transaction, and what it does when it comes again:
 
@@ -166,8 +167,10 @@ class Lease:
     claimed_at: float
     expires_at: float
     on_doubt: OnDoubt
-    # The engine's own: content so small that it came along.  Read it through content().
+    # The engine's own: content so small that it came along, or in which file it lies and how many
+    # octets stand before it there.  Read it through content().
     inline: bytes | None = field(default=None, repr=False, compare=False)
+    place: tuple[str, int] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asyncnet.mail.letter import BLOCK_OCTETS, Content, Letter
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, Letter, in_blocks
 from asyncnet.mime.entity import (
     Entity,
     Leaf,
@@ -60,13 +60,13 @@ class Message:
     pieces: tuple[bytes | Content, ...]
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the message in few blocks, none above 128 KiB; lines may go on in the next.
+        """Yield the message in few blocks; lines may go on in the next.
 
         Small pieces are put together, so that a small message is one block.  Raises
         ContentError when an attachment or a long body is not what it was; the message is void
         then.
         """
-        if self.octets <= BLOCK_OCTETS:
+        if self.octets <= 2 * BLOCK_OCTETS:
             only = self.pieces[0]
             if len(self.pieces) == 1 and isinstance(only, bytes):
                 yield only
@@ -89,13 +89,7 @@ class Message:
 
     def _raw_blocks(self) -> Iterator[bytes]:
         for piece in self.pieces:
-            if not isinstance(piece, bytes):
-                yield from piece.blocks()
-            elif len(piece) <= BLOCK_OCTETS:
-                yield piece
-            else:
-                for start in range(0, len(piece), BLOCK_OCTETS):
-                    yield piece[start : start + BLOCK_OCTETS]
+            yield from in_blocks(piece) if isinstance(piece, bytes) else piece.blocks()
 
 
 def message_id(queue_id: str, domain: str) -> str:

@@ -31,8 +31,7 @@ def content(job: Job, number: int) -> Content:
         return SMALL
     parts: tuple[Part, ...] = ()
     if job.file:
-        path = Path(job.file)
-        file = FileContent(path, path.stat().st_size)
+        file = FileContent(job.file, Path(job.file).stat().st_size)
         parts = (Part(file, "application/pdf", "report.pdf"),)
     return compose(
         Letter(

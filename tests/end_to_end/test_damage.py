@@ -24,7 +24,7 @@ async def test_damaged_rows_contents_and_jobs_stop_nobody(tmp_path: Path, make_s
         for name in names:
             text = "x" * 40_000 if name in ("content", "large") else "hello"
             daemon.drop(f"{name}.yaml", JOB.format(name=name, text=text))
-        for name in names:
+            # One at a time, so that each content lies in a file of its own.
             assert await daemon.said("job accepted", name=name)
     (record,) = [it for it in daemon.log if it.get("name") == "content"]
     (tmp_path / "spool" / "queue" / f"{record['queue_id']}.msg").write_bytes(b"rubbish")

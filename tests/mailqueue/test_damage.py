@@ -1,5 +1,6 @@
 """Damaged rows and contents of a real queue: they are set aside, and stop nobody else."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -56,6 +57,8 @@ async def three(sqlite: SqliteEngine) -> SqliteStore:
         f"UPDATE recipient SET address = {NO_UTF8} WHERE job = 2 AND position = 1",
         "UPDATE recipient SET status = 'gone' WHERE job = 2",
         "DELETE FROM recipient WHERE job = 2",
+        "DELETE FROM content WHERE job = 2",
+        "UPDATE job SET content_file = 'Q2.msg', content_start = 0 WHERE queue_id = 'Q2'",
     ],
 )
 async def test_a_damaged_message_is_set_aside_with_the_reason_and_the_others_go(
@@ -160,7 +163,7 @@ async def test_a_damaged_state_of_an_account_says_nothing(sqlite: SqliteEngine) 
     assert len(await store.lease(NOW, 10)) == 3
 
 
-@pytest.mark.parametrize("left", [b"", LARGE.data[:-1], LARGE.data + b"x", None])
+@pytest.mark.parametrize("left", [b"", LARGE.data[:-1], None])
 async def test_a_damaged_content_is_an_error_of_its_own(
     sqlite: SqliteEngine, left: bytes | None
 ) -> None:
@@ -176,3 +179,35 @@ async def test_a_damaged_content_is_an_error_of_its_own(
     with pytest.raises(ContentError, match=r"Q1\.msg"):
         b"".join(store.content(hurt).blocks())
     assert b"".join(store.content(whole).blocks()) == LARGE.data
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "content_file = '../Q2.msg'",
+        "content_file = ''",
+        "content_file = NULL",
+        f"content_file = {NO_UTF8}",
+        "content_start = -1",
+        "content_start = NULL",
+    ],
+)
+@pytest.mark.parametrize("opened_again", [False, True])
+async def test_one_whose_content_lies_nowhere_is_set_aside_and_its_file_kept_for_the_others(
+    sqlite: SqliteEngine, damaged: str, opened_again: bool
+) -> None:
+    store = await sqlite.open()
+    ids = ["Q1", "Q2", "Q3"]
+    await asyncio.gather(*(store.accept(message(it), LARGE, NOW) for it in ids))
+    damage(sqlite.database, f"UPDATE job SET {damaged} WHERE queue_id = 'Q2'")
+    if opened_again:
+        store = await sqlite.open()
+    first, third = await store.lease(NOW, 10)
+    await store.settle(first, settled(ACCEPTED), NOW)
+    assert {it.claim.queue_id for it in await store.unreported(10)} == {"Q1", "Q2"}
+    await store.mark_reported(["Q1", "Q2"])
+    assert b"".join(store.content(third).blocks()) == LARGE.data
+    await store.settle(third, settled(ACCEPTED), NOW)
+    await store.mark_reported(["Q3"])
+    assert await store.unreported(10) == []
+    assert sqlite.content_files() == []

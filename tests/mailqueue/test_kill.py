@@ -53,7 +53,7 @@ async def test_what_was_acknowledged_outlives_sigkill(sqlite: SqliteEngine, enou
     sqlite.folder.mkdir()
     ids = await acknowledged_until_killed(str(sqlite.folder), enough)
     leases = await all_is_whole(await sqlite.open(), ids)
-    files = {f"{lease.queue_id}.msg" for lease in leases if lease.size_octets == LARGE.octets}
+    files = {lease.place[0] for lease in leases if lease.place is not None}
     assert set(sqlite.content_files()) == files
 
 

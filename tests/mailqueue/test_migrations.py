@@ -14,7 +14,7 @@ from asyncnet.mailqueue.postgres_link import SCHEMA
 from asyncnet.mailqueue.reader import SqliteReader
 from asyncnet.mailqueue.store import AccountState, StoreError, Word
 from tests.mailqueue.engines import PostgresEngine, SqliteEngine
-from tests.mailqueue.messages import ACCEPTED, NOW, SMALL, leased, message, settled
+from tests.mailqueue.messages import ACCEPTED, LARGE, NOW, SMALL, leased, message, settled
 
 OLD_QUEUES = Path(__file__).parent / "old_queues"
 VERSIONS = [int(path.stem.rpartition("_")[2]) for path in OLD_QUEUES.glob("sqlite_schema_*.sql")]
@@ -59,6 +59,27 @@ async def test_an_old_file_goes_on_where_it_was(sqlite: SqliteEngine, version: i
     assert b"".join(store.content(leases[0]).blocks()) == SMALL.data
     await store.instruct(Word.CANCEL, ["Q4"], NOW + 2)
     assert (await store.find("Q4"))[0].recipients[0].verdict.status is RecipientStatus.CANCELED
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_content_file_of_an_old_queue_is_found(sqlite: SqliteEngine, version: int) -> None:
+    """Each content had a file of its own, called after its job."""
+    lay_down(sqlite, version)
+    old = apsw.Connection(str(sqlite.database))
+    old.execute("DELETE FROM content WHERE job IN (4, 6)")
+    old.execute("UPDATE job SET in_file = 1, size_octets = ?1 WHERE id IN (4, 6)", (LARGE.octets,))
+    old.close()
+    (sqlite.folder / "queue").mkdir()
+    for queue_id in ("Q4", "Q6"):
+        (sqlite.folder / "queue" / f"{queue_id}.msg").write_bytes(LARGE.data)
+    store = await sqlite.open(NOW + 2)
+    assert sqlite.content_files() == ["Q4.msg"]  # the other is finished
+    await store.instruct(Word.RELEASE, ["Q4"], NOW + 2)
+    (lease,) = [it for it in await store.lease(NOW + 2, 10) if it.queue_id == "Q4"]
+    assert b"".join(store.content(lease).blocks()) == LARGE.data
+    await store.settle(lease, settled(ACCEPTED), NOW + 2)
+    await store.mark_reported(["Q4", "Q6"])
+    assert sqlite.content_files() == []
 
 
 async def test_an_old_file_becomes_what_a_new_one_is(sqlite: SqliteEngine, tmp_path: Path) -> None:
