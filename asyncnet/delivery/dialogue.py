@@ -63,8 +63,8 @@ class Dialogue:
         self.session.owe(*groups)
         self._stage = None
 
-    def write(self, octets: bytes) -> None:
-        self.wire.write(octets)
+    def write(self, *pieces: bytes) -> None:
+        self.wire.write(*pieces)
 
     def say(self, commands: Sequence[Command], *, utf8: bool = False) -> None:
         """Send a group in one write.  Raises UnsafeArgument, and then nothing was sent."""

@@ -17,7 +17,7 @@ from asyncnet.delivery.dialogue import Dialogue
 from asyncnet.delivery.errors import ConnectionLost, DeadlinePassed
 from asyncnet.delivery.handover import SMALL_OCTETS, Handover, blocks_of, check_length
 from asyncnet.delivery.window import Window
-from asyncnet.mail.letter import BLOCK_OCTETS, ContentError
+from asyncnet.mail.letter import ContentError
 from asyncnet.mail.verdict import Phase
 from asyncnet.mailqueue.store import LeaseLost, StoreError
 from asyncnet.smtp.command import Dot, Group, Rset, grouped
@@ -254,7 +254,7 @@ class Pipeline:
         room = self._window.open - len(under_way)
         while room > 0 and waiting and waiting[0].chunkable:
             octets += waiting[0].octets
-            if batch and octets > BLOCK_OCTETS:
+            if batch and octets > SMALL_OCTETS:
                 break
             batch.append(waiting.popleft())
             room -= 1
@@ -290,7 +290,7 @@ class Pipeline:
                 dialogue.watcher.content(handover.octets)
         if batch:
             dialogue.owe([handover.kinds for handover in batch])
-            dialogue.write(b"".join(written))
+            dialogue.write(*written)
         for handover in islice(self._waiting, self._window.most):
             if handover.mark.idle:
                 handover.mark.begin()  # its turn is next

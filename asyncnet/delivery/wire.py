@@ -31,6 +31,8 @@ from asyncnet.mail.verdict import Phase
 MAX_UNREAD_OCTETS = 1024 * 1024
 # One block under way while the next is read (mail.letter.BLOCK_OCTETS is about as much).
 WRITE_AHEAD_OCTETS = 64 * 1024
+# Of so much one piece is made for the system; more is dearer to copy than to hand over in pieces.
+JOINED_OCTETS = 64 * 1024
 # A server gets this long to take our QUIT and close_notify.  Nobody waits for it.
 LINGER_S = 2.0
 
@@ -178,10 +180,16 @@ class Wire(asyncio.Protocol):
         self._arrived_octets = 0
         return octets
 
-    def write(self, octets: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
         """Hand octets over to be sent; nothing when the connection is gone (read tells)."""
-        if self._lost is None:
-            self._open_transport().write(octets)
+        if self._lost is not None:
+            return
+        if len(pieces) == 1:
+            self._open_transport().write(pieces[0])
+        elif sum(map(len, pieces)) <= JOINED_OCTETS:
+            self._open_transport().write(b"".join(pieces))
+        else:
+            self._open_transport().writelines(pieces)
 
     def check(self) -> None:
         """Raise ConnectionLost if the connection is known to be gone."""

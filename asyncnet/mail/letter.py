@@ -75,6 +75,14 @@ class DistantContent(ABC):
         """
 
 
+class PlainText(str):
+    """A text that is known to hold nothing but printable ASCII, tabs and LF: who encodes it need
+    not look through it.
+    """
+
+    __slots__ = ()
+
+
 Body = str | Content
 """A text for reading; a long one as UTF-8 without byte order mark, line ends of any kind."""
 

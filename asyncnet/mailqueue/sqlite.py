@@ -54,8 +54,8 @@ from asyncnet.threads import UnwaitedThreads
 T = TypeVar("T")
 
 # Contents in one file: it stays as long as one of them is needed, so this bounds what a mail that
-# waits for days keeps on the disk (2 MiB).
-FILE_CONTENTS = 16
+# waits for days keeps on the disk (4 MiB).
+FILE_CONTENTS = 32
 UNREAD_AT_ONCE = 4  # contents that are read while they are written
 
 

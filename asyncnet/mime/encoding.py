@@ -15,7 +15,7 @@ from typing import Literal
 
 import pybase64
 
-from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError
+from asyncnet.mail.letter import BLOCK_OCTETS, Content, ContentError, PlainText
 from asyncnet.mime.errors import UnsafeText
 
 TransferEncoding = Literal["7bit", "quoted-printable", "base64"]
@@ -46,6 +46,7 @@ def encode_text(text: str) -> tuple[TransferEncoding, bytes]:
     already keeps all promises, else quoted-printable or base64, whichever is smaller.
     Raises UnsafeText on a lone surrogate.
     """
+    plain = isinstance(text, PlainText)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text and text[-1] != "\n":
@@ -55,7 +56,7 @@ def encode_text(text: str) -> tuple[TransferEncoding, bytes]:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         raise UnsafeText("text", f"half of a character, U+{code:04X}") from error
-    odd = odd_octets(octets)
+    odd = 0 if plain else odd_octets(octets)
     if not odd and are_plain(octets):
         return "7bit", octets.replace(b"\n", b"\r\n")
     lines = octets.count(b"\n")

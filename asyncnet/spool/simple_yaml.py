@@ -6,8 +6,10 @@ whatever is not surely read alike, a comment or a colon too many, there is None,
 """
 
 import re
+from io import BytesIO
 from itertools import repeat
 
+from asyncnet.mail.letter import PlainText
 from asyncnet.spool.document import Document, ListNode, MapNode, Node, TextNode
 
 MAX_ENTRIES = 100
@@ -17,52 +19,59 @@ MAX_ITEMS = 1000  # of a list: how many values a file may have, libyaml's reader
 _WORDS = "[A-Za-z0-9](?:[A-Za-z0-9 {0}./_@+()<>=;-]*[A-Za-z0-9{0}./_@+()<>=;-])?"
 _PLAIN, _IN_BRACKETS = _WORDS.format(","), _WORDS.format("")
 _ENTRY = re.compile(
-    rf"([a-z_]{{1,30}}):(?: (?:({_PLAIN})\n"
-    r'|"([ !#-\[\]-~]*)"\n'
-    # A block: its lines are for _block().
-    r"|\|\n(?=( +)[^ \t\n])"
-    rf"|\[({_IN_BRACKETS}(?:, {_IN_BRACKETS})*)\]\n)"
-    rf"|\n(( *)- {_PLAIN}\n(?:\7- {_PLAIN}\n)*))"
+    (
+        rf"([a-z_]{{1,30}}):(?: (?:({_PLAIN})\n"
+        r'|"([ !#-\[\]-~]*)"\n'
+        # A block: its lines are for _block().
+        r"|\|\n(?=( +)[^ \t\n])"
+        rf"|\[({_IN_BRACKETS}(?:, {_IN_BRACKETS})*)\]\n)"
+        rf"|\n(( *)- {_PLAIN}\n(?:\7- {_PLAIN}\n)*))"
+    ).encode()
 )
 
 
-def read_simple(text: str) -> Document | None:
-    """The mapping that text is; None where libyaml is to say so."""
-    if "\r" in text:
+def read_simple(octets: bytes) -> Document | None:
+    """The mapping that a file is; None where libyaml is to say so.
+
+    octets are UTF-8 without byte order mark, and no character is in them that has no place in YAML:
+    whoever calls has looked.
+    """
+    if b"\r" in octets:
         return None
     entries: list[tuple[TextNode, Node]] = []
     keys: set[str] = set()
-    position, line, end, blocks = 0, 1, len(text), 0
+    position, line, end, blocks = 0, 1, len(octets), 0
     while position < end:
-        match = _ENTRY.match(text, position)
+        match = _ENTRY.match(octets, position)
         if match is None or len(entries) == MAX_ENTRIES:
             return None
-        key, plain, quoted, indent, in_brackets, dashed, margin = match.groups()
+        name, plain, quoted, indent, in_brackets, dashed, margin = match.groups()
+        key = name.decode()
         if key in keys:
             return None
         keys.add(key)
         position = match.end()
-        name, column = TextNode(key, line, 1, "plain"), len(key) + 3
+        named, column = TextNode(key, line, 1, "plain"), len(key) + 3
         value: Node
         if plain is not None:
-            value = TextNode(plain, line, column, "plain")
+            value = TextNode(plain.decode(), line, column, "plain")
         elif quoted is not None:
-            value = TextNode(quoted, line, column, "quoted")
+            value = TextNode(quoted.decode(), line, column, "quoted")
         elif indent is not None:
             blocks += 1
-            bare, lines, position = _block(text, position, indent)
+            bare, lines, position = _block(octets, position, indent)
             if position < 0 or blocks > MAX_BLOCKS:
                 return None
-            value = TextNode(bare, line, column, "quoted")
+            value = TextNode(_text(bare), line, column, "quoted")
             line += lines
         elif in_brackets is not None:
-            value = _in_brackets(in_brackets, line, column)
+            value = _in_brackets(in_brackets.decode(), line, column)
         else:
-            value = _dashed(dashed, line + 1, len(margin) + 1)
+            value = _dashed(dashed.decode(), line + 1, len(margin) + 1)
             line += len(value.items)
         if isinstance(value, ListNode) and len(value.items) > MAX_ITEMS:
             return None
-        entries.append((name, value))
+        entries.append((named, value))
         line += 1
     return Document(MapNode(entries, 1, 1), []) if entries else None
 
@@ -86,30 +95,39 @@ def _dashed(listed: str, line: int, column: int) -> ListNode:
     return ListNode(items, line, column)
 
 
-def _block(text: str, start: int, indent: str) -> tuple[str, int, int]:
+def _block(octets: bytes, start: int, indent: bytes) -> tuple[bytes, int, int]:
     """A block's text, how many lines it has, and where it ends: each line begins with the blanks of
     the first, or is empty.  The end is -1 where its last line has no line end.
     """
-    lines = text[start:].split("\n")
-    bare = _unindented(lines, indent)
+    file = BytesIO(octets)  # no copy; it finds line ends in a quarter of split()'s time
+    file.seek(start)
+    lines = file.readlines()
+    end = len(octets)
+    bare = _unindented(lines, end - start, indent)
     if bare is None:  # other lines follow
-        outside = (line for line in lines if line and not line.startswith(indent))
+        outside = (line for line in lines if line != b"\n" and not line.startswith(indent))
         del lines[lines.index(next(outside)) :]
-        end = start + sum(map(len, lines)) + len(lines)
-        lines.append("")
-        bare = _unindented(lines, indent)
-    else:
-        end = -1 if lines[-1] else len(text)
+        end = start + sum(map(len, lines))
+        bare = _unindented(lines, end - start, indent)
     assert bare is not None
+    if not bare.endswith(b"\n"):
+        end = -1
     # One line end stands behind it (YAML 1.1 section 9.2.3, clipping).
-    return bare if bare[-2:-1] != "\n" else bare.rstrip("\n") + "\n", len(lines) - 1, end
+    return bare.rstrip(b"\n") + b"\n" if bare[-2:-1] == b"\n" else bare, len(lines), end
 
 
-def _unindented(lines: list[str], indent: str) -> str | None:
-    """The lines without it; None where one does not begin with it, and is not empty.
+def _unindented(lines: list[bytes], octets: int, indent: bytes) -> bytes | None:
+    """Lines of so many octets without it; None where one does not begin with it, and is not empty.
 
     A call for each line is most of what reading a long block costs: two were twice that.
     """
-    bare = "\n".join(map(str.removeprefix, lines, repeat(indent)))
-    taken = sum(map(len, lines)) + len(lines) - 1 - len(bare)
-    return bare if taken == len(indent) * (len(lines) - lines.count("")) else None
+    bare = b"".join(map(bytes.removeprefix, lines, repeat(indent)))
+    still_there = len(bare) - octets + len(indent) * len(lines)
+    if still_there and still_there != len(indent) * lines.count(b"\n"):
+        return None
+    return bare
+
+
+def _text(octets: bytes) -> str:
+    # Of ASCII nothing is left now that could not be printed, but tabs and line ends.
+    return PlainText(octets, "ascii") if octets.isascii() else octets.decode()

@@ -5,6 +5,7 @@ loader: a loader builds objects and follows aliases that blow up.  What has no p
 (tags, anchors, aliases, merge keys, a second document) is refused by name.
 """
 
+import codecs
 import re
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from yaml._yaml import CParser
 
 from asyncnet.mail.problem import Problem
 from asyncnet.spool.document import (
+    MAX_DOCUMENT_OCTETS,
     MAX_LEVELS,
     MAX_NODES,
     BrokenDocument,
@@ -48,10 +50,10 @@ _GLUED_KEY = re.compile(r"\s*([A-Za-z_-]{1,20}):\S")
 
 def read_yaml(octets: bytes) -> Document:
     """The mapping that a YAML job is.  Raises JobRefused where there is none."""
-    text = _text(octets)
-    simple = read_simple(text)
+    simple = read_simple_yaml(octets)
     if simple is not None:
         return simple
+    text = _text(octets)
     if text.count("\n%TAG") + text.count("\r%TAG") > _MAX_TAG_DIRECTIVES:
         refuse("%TAG: tags are not used in jobs", "leave these lines out")
     return read_with_libyaml(text)
@@ -59,7 +61,10 @@ def read_yaml(octets: bytes) -> Document:
 
 def read_simple_yaml(octets: bytes) -> Document | None:
     """The same where it is simple, without libyaml; None where only read_yaml() can tell."""
-    return read_simple(_text(octets))
+    if not _is_plain(octets):
+        _text(octets)
+        octets = octets.removeprefix(codecs.BOM_UTF8)
+    return read_simple(octets) if len(octets) <= MAX_DOCUMENT_OCTETS else None
 
 
 def _text(octets: bytes) -> str:

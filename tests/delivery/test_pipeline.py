@@ -76,9 +76,9 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     written: list[bytes] = []
     write = Wire.write
 
-    def noted(wire: Wire, octets: bytes) -> None:
-        written.append(octets)
-        write(wire, octets)
+    def noted(wire: Wire, *pieces: bytes) -> None:
+        written.append(b"".join(pieces))
+        write(wire, *pieces)
 
     monkeypatch.setattr(Wire, "write", noted)
     return written
