@@ -8,10 +8,11 @@ import itertools
 import sys
 from pathlib import Path
 
+from asyncnet.mail.letter import Octets
 from asyncnet.mailqueue.postgres import PostgresStore
 from asyncnet.mailqueue.sqlite import SqliteStore
 from asyncnet.mailqueue.store import Store
-from tests.mailqueue.messages import DEDUP_WINDOW_S, LARGE, NOW, SMALL, message
+from tests.mailqueue.messages import DEDUP_WINDOW_S, LARGE, NOW, SMALL, VAST, message
 
 
 def store_at(place: str) -> Store:
@@ -21,14 +22,20 @@ def store_at(place: str) -> Store:
     return SqliteStore(folder / "queue.db", folder / "queue", dedup_window_s=DEDUP_WINDOW_S)
 
 
+def content_of(number: int) -> Octets:
+    """What message Q<number> holds."""
+    if number % 50:
+        return SMALL
+    return LARGE if number % 100 else VAST
+
+
 async def accept_for_ever(store: Store) -> None:
     await store.open(NOW)
     numbers = itertools.count()
 
     async def caller() -> None:
         for number in numbers:
-            content = LARGE if number % 50 == 0 else SMALL
-            await store.accept(message(f"Q{number}"), content, NOW)
+            await store.accept(message(f"Q{number}"), content_of(number), NOW)
             print(f"Q{number}", flush=True)
 
     await asyncio.gather(*(caller() for _ in range(100)))

@@ -12,6 +12,7 @@ NOW = 1_700_000_000.0
 DEDUP_WINDOW_S = 3600.0
 SMALL = Octets(b"Subject: small\r\n\r\nhello\r\n")
 LARGE = Octets(bytes(range(256)) * 400)  # 100 KiB: beside the row
+VAST = Octets(bytes(range(256)) * 800)  # 200 KiB: in a file of its own, or in four parts
 
 ACCEPTED = Verdict(RecipientStatus.ACCEPTED, 250, "2.0.0", Phase.DOT, None, "OK: queued as 4F2")
 REJECTED = Verdict(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from asyncnet.mailqueue.store import Lease, Store
+from tests.mailqueue.acknowledging_process import content_of
 from tests.mailqueue.engines import PostgresEngine, SqliteEngine
-from tests.mailqueue.messages import LARGE, NOW, SMALL
+from tests.mailqueue.messages import NOW, VAST
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -43,8 +44,8 @@ async def all_is_whole(store: Store, ids: set[str]) -> list[Lease]:
     leases = await store.lease(NOW, 1_000_000)
     assert {lease.queue_id for lease in leases} >= ids
     for lease in leases:
-        size = (LARGE if int(lease.queue_id[1:]) % 50 == 0 else SMALL).octets
-        assert sum(len(block) for block in store.content(lease).blocks()) == size
+        octets = b"".join(store.content(lease).blocks())
+        assert octets == content_of(int(lease.queue_id[1:])).data
     return leases
 
 
@@ -65,5 +66,5 @@ async def test_the_same_on_a_database(postgres: PostgresEngine, enough: int) -> 
     rows = await postgres.server.fetch(
         "SELECT count(DISTINCT job), count(*) FROM content", postgres.url
     )
-    large = sum(lease.size_octets == LARGE.octets for lease in leases)
-    assert tuple(rows[0]) == (len(leases), len(leases) + large)  # two parts make a large one
+    vast = sum(lease.size_octets == VAST.octets for lease in leases)
+    assert tuple(rows[0]) == (len(leases), len(leases) + 3 * vast)  # such a one has four parts

@@ -24,7 +24,7 @@ from tests.mailqueue.damaged import (
     the_second_is_set_aside,
 )
 from tests.mailqueue.engines import PostgresEngine
-from tests.mailqueue.messages import LARGE, NOW, SMALL, message
+from tests.mailqueue.messages import NOW, SMALL, VAST, message
 from tests.support.daemon import config_text, running, start
 from tests.support.postgres import PostgresServer
 
@@ -184,7 +184,7 @@ async def test_a_damaged_content_is_an_error_of_its_own(
 ) -> None:
     store = await postgres.open()
     for number in (1, 2):
-        await store.accept(message(f"Q{number}"), LARGE, NOW)
+        await store.accept(message(f"Q{number}"), VAST, NOW)
     await damage(postgres, damaged)
     whole, hurt = await store.lease(NOW, 10)
     for _ in range(2):
@@ -194,7 +194,7 @@ async def test_a_damaged_content_is_an_error_of_its_own(
         assert isinstance(content, RowContent)
         with pytest.raises(ContentError, match="content of Q2"):
             _ = [block async for block in content.arriving()]
-        assert b"".join(store.content(whole).blocks()) == LARGE.data
+        assert b"".join(store.content(whole).blocks()) == VAST.data
 
 
 @pytest.mark.parametrize("damaged", [f"DELETE FROM content WHERE {OF_Q2}", LOST_PAGE])
