@@ -227,15 +227,18 @@ async def test_a_file_stays_for_one_that_has_no_row_yet(
     job_id = "order-7" if twice else None
     first = store.accept(message("Q1", job_id="order-7"), LARGE, NOW)
     second = asyncio.ensure_future(store.accept(message("Q2", job_id=job_id), other(2), NOW))
-    await first
-    await store.settle(await leased(store, "Q1"), settled(ACCEPTED), NOW)
-    await store.mark_reported(["Q1"])
-    assert sqlite.content_files() == ["Q1.msg"]
-    go_on.set()
+    try:
+        await first
+        await store.settle(await leased(store, "Q1"), settled(ACCEPTED), NOW)
+        await store.mark_reported(["Q1"])
+        assert sqlite.content_files() == ["Q1.msg"]
+    finally:
+        go_on.set()
+        acceptance = await second
     if twice:
-        assert await second is Acceptance.DUPLICATE
+        assert acceptance is Acceptance.DUPLICATE
     else:
-        assert await second is Acceptance.QUEUED
+        assert acceptance is Acceptance.QUEUED
         lease = await leased(store, "Q2")
         assert b"".join(store.content(lease).blocks()) == other(2).data
         await store.settle(lease, settled(ACCEPTED), NOW)
