@@ -122,7 +122,8 @@ class ContentFolder:
                     with contextlib.suppress(OSError):  # the next start sweeps it
                         _remove(path, descriptor)
             finally:
-                os.close(descriptor)
+                with contextlib.suppress(OSError):  # what was to be on the disk is there by now
+                    os.close(descriptor)
         name = os.path.basename(path)
         return [Place(name, start) for start in starts]
 
