@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from asyncnet.delivery.exchange import Exchange, Login, Target
 from asyncnet.delivery.handover import SMALL_OCTETS
 from asyncnet.delivery.pipeline import ASK_FIRST_S
 from asyncnet.delivery.window import MAX_REFUSALS
 from asyncnet.delivery.wire import Deadlines, Wire
-from asyncnet.mail.envelope import Envelope
+from asyncnet.mail.envelope import Envelope, TlsMode
 from asyncnet.mail.letter import ContentError, Octets
 from asyncnet.mail.verdict import Phase
 from asyncnet.smtp.transaction import Plan, RecipientReply
@@ -173,6 +174,41 @@ async def test_a_window_opens_by_doubling_and_each_message_begins_afresh(
             for it, n in zip(writes, messages, strict=True)
         )
     assert server.heard.taken == [(f"a{n}@example.org", letter(n).data) for n in range(9)]
+
+
+LARGE = [Octets(b"Subject: %d\r\n\r\n" % n + b"%04d\r\n" % n * 17_000) for n in range(10)]
+
+
+@pytest.mark.parametrize("tls", ["none", "implicit"])
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_messages_of_100_kb_share_writes_and_arrive_as_they_are(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+    tls: TlsMode,
+    writes: list[bytes],
+    tmp_path: Path,
+) -> None:
+    pki = certificates()
+
+    async def scenario() -> list[tuple[str, bytes]]:
+        context = pki.good() if tls == "implicit" else None
+        server = ScriptedServer(capabilities=CHUNKING, tls=context, implicit=context is not None)
+        async with server:
+            ca_file = pki.write_authority(tmp_path)
+            target = Target("127.0.0.1", server.port, tls, ca_file=ca_file, window=8)
+            exchange = await Exchange.connect(target)
+            del writes[:]
+            replies = await asyncio.gather(
+                *(exchange.transact(envelope(n), content) for n, content in enumerate(LARGE))
+            )
+            assert [seen(it) for it in replies] == [ACCEPTED] * len(LARGE)
+            await exchange.close()
+            return server.heard.taken
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        taken = runner.run(scenario())
+    assert taken == [(f"a{n}@example.org", content.data) for n, content in enumerate(LARGE)]
+    assert max(verbs(it).count("BDAT") for it in writes) == 2
+    assert max(map(len, writes)) <= SMALL_OCTETS + 1000
 
 
 async def test_a_refusal_closes_the_window_again(writes: list[bytes]) -> None:
