@@ -14,6 +14,7 @@ from asyncnet.spool.document import Document, ListNode, MapNode, Node, TextNode
 
 MAX_ENTRIES = 100
 MAX_BLOCKS = 4  # each is looked for to the end of the file
+MAX_LINES = 20_000  # from a block to the end of the file: more take long, and the loop waits for us
 MAX_ITEMS = 1000  # of a list: how many values a file may have, libyaml's reader counts
 
 _WORDS = "[A-Za-z0-9](?:[A-Za-z0-9 {0}./_@+()<>=;-]*[A-Za-z0-9{0}./_@+()<>=;-])?"
@@ -97,11 +98,13 @@ def _dashed(listed: str, line: int, column: int) -> ListNode:
 
 def _block(octets: bytes, start: int, indent: bytes) -> tuple[bytes, int, int]:
     """A block's text, how many lines it has, and where it ends: each line begins with the blanks of
-    the first, or is empty.  The end is -1 where its last line has no line end.
+    the first, or is empty.  The end is -1 where its last line has no line end, or too many follow.
     """
     file = BytesIO(octets)  # no copy; it finds line ends in a quarter of split()'s time
     file.seek(start)
     lines = file.readlines()
+    if len(lines) > MAX_LINES:
+        return b"", 0, -1
     end = len(octets)
     bare = _unindented(lines, end - start, indent)
     if bare is None:  # other lines follow

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from asyncnet.spool.document import Document
 from asyncnet.spool.errors import JobRefused
-from asyncnet.spool.simple_yaml import MAX_BLOCKS, MAX_ITEMS, read_simple
+from asyncnet.spool.simple_yaml import MAX_BLOCKS, MAX_ITEMS, MAX_LINES, read_simple
 from asyncnet.spool.yaml_document import read_with_libyaml
 
 SIMPLE = """\
@@ -109,6 +109,14 @@ def test_many_blocks_are_left_to_libyaml_since_each_is_looked_for_to_the_end() -
         text = "".join(f"{key}: |\n  b\n\n  c\n\n" for key in "abcdefghij"[:number])
         document = read_simple(text.encode())
         assert (document is None) is (number > MAX_BLOCKS)
+        assert document is None or document == by_libyaml(text)
+
+
+def test_a_file_of_very_many_lines_is_left_to_who_does_not_keep_the_loop_waiting() -> None:
+    for number in (MAX_LINES, MAX_LINES + 1):
+        text = "text: |\n" + "  x\n" * number
+        document = read_simple(text.encode())
+        assert (document is None) is (number > MAX_LINES)
         assert document is None or document == by_libyaml(text)
 
 
