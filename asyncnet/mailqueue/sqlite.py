@@ -249,15 +249,18 @@ class SqliteStore:
     ) -> Acceptance:
         self._writer.check()
         place = await self._written(message.claim.queue_id, content)
+        needed = False
         try:
             arrival = steps.Arrival(message, content.octets, place, now)
             acceptance = await self._insert(arrival)
+            needed = acceptance is Acceptance.QUEUED
         except StoreBroken:
-            raise  # the row may be on the disk, so the file stays; if not, the next start sweeps it
-        except StoreError:
-            await self._landed(place.file, needed=False)
+            needed = (
+                True  # the row may be on the disk; if it is not, the next start sweeps the file
+            )
             raise
-        await self._landed(place.file, needed=acceptance is Acceptance.QUEUED)
+        finally:
+            await self._landed(place.file, needed=needed)
         return acceptance
 
     async def _written(self, queue_id: str, content: Content) -> Place:

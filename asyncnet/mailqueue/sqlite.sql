@@ -378,7 +378,8 @@ SELECT id, queue_id, name, job_file, claimed_at, status, job_id, account, server
 FROM job WHERE stage = 'finished' AND reported = 0 ORDER BY finished_at, id LIMIT ?1
 
 -- name: mark_reported
--- The result lies in its folder.  Tells in which file content lies.  The plus signs keep SQLite on the queue ids: it would walk all that is unreported.
+-- The result lies in its folder.  Tells in which file the content lies.  The plus signs keep
+-- SQLite on the queue ids: it would walk all that is unreported.
 UPDATE job SET reported = 1
 WHERE queue_id IN (SELECT value FROM json_each(?1)) AND +stage = 'finished' AND +reported = 0
 RETURNING id, CAST(content_file AS BLOB)

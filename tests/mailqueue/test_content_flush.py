@@ -246,6 +246,18 @@ async def test_a_file_stays_for_one_that_has_no_row_yet(
     assert sqlite.content_files() == []
 
 
+async def test_one_that_cannot_have_a_row_is_not_in_flight_for_ever(sqlite: SqliteEngine) -> None:
+    store = await sqlite.open()
+    odd, good = message("Q1", meta={"it": object()}), message("Q2")
+    outcomes = await asyncio.gather(
+        store.accept(odd, LARGE, NOW), store.accept(good, LARGE, NOW), return_exceptions=True
+    )
+    assert [type(it) for it in outcomes] == [TypeError, Acceptance]
+    await store.settle(await leased(store, "Q2"), settled(ACCEPTED), NOW)
+    await store.mark_reported(["Q2"])
+    assert sqlite.content_files() == []
+
+
 async def test_one_that_came_twice_leaves_the_file_to_its_other_contents(
     sqlite: SqliteEngine,
 ) -> None:
