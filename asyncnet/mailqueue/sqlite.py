@@ -255,9 +255,8 @@ class SqliteStore:
             acceptance = await self._insert(arrival)
             needed = acceptance is Acceptance.QUEUED
         except StoreBroken:
-            needed = (
-                True  # the row may be on the disk; if it is not, the next start sweeps the file
-            )
+            # The row may be on the disk; if it is not, the next start sweeps the file.
+            needed = True
             raise
         finally:
             await self._landed(place.file, needed=needed)
