@@ -15,6 +15,7 @@ from tests.cli.processes import run
 from tests.support.certificates import Certificates
 from tests.support.daemon import REPOSITORY, config_text, running
 from tests.support.maildir import read_maildir
+from tests.support.ports import refusing_port
 
 JOB = """\
 from: Ada <ada@example.org>
@@ -258,18 +259,15 @@ async def test_a_wrong_command_line_is_told_and_ends_with_64(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("engine", ["own", "stdlib"])
 async def test_send_to_nobody_is_a_network_trouble_to_be_tried_again(
-    tmp_path: Path, sinks: Any
+    tmp_path: Path, engine: str
 ) -> None:
-    sink = await sinks()
-    await sink.stop()
-    server = str(sink.endpoints[0])
-    for engine in ("own", "stdlib"):
-        ended = await run(
-            tmp_path, "send", job(tmp_path), "--server", server, "--tls", "none", "--engine", engine
-        )
-        assert ended.code == 75
-        assert "refused" in ended.out
+    with refusing_port() as port:
+        options = ("--server", f"127.0.0.1:{port}", "--tls", "none", "--engine", engine)
+        ended = await run(tmp_path, "send", job(tmp_path), *options)
+    assert ended.code == 75
+    assert "refused" in ended.out
 
 
 async def test_the_yardstick_sends_no_password_over_a_plain_network(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from asyncnet.delivery import handshake
 from asyncnet.delivery.errors import ConnectFailed, LookupFailed
 from asyncnet.delivery.handshake import Address, ascii_name, connect, in_turns, look_up
 from asyncnet.delivery.wire import Deadlines, Wire
+from tests.support.ports import refusing_port
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -56,11 +57,11 @@ async def listening(host: str = "127.0.0.1") -> AsyncIterator[Address]:
         await asyncio.sleep(0)  # what was aborted is closed in the next turn
 
 
-def unused_port() -> int:
-    """A port where nobody listens (for as long as nobody takes it)."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@pytest.fixture
+def refusing() -> Iterator[Callable[[str], int]]:
+    """Gives ports of a host where connections are refused, for as long as the test lasts."""
+    with ExitStack() as held:
+        yield lambda host: held.enter_context(refusing_port(host))
 
 
 def deaf(open_sockets: ExitStack) -> Address:
@@ -177,12 +178,12 @@ def test_families_take_turns(places: str, turns: str) -> None:
 
 
 def test_a_refusal_leads_to_the_next_address_at_once(
-    run: Run, resolves: Callable[..., None]
+    run: Run, resolves: Callable[..., None], refusing: Callable[[str], int]
 ) -> None:
     async def scenario() -> None:
         notes = Notes()
         async with listening() as address:
-            dead = [(V4, ("127.0.0.1", unused_port())) for _ in range(6)]
+            dead = [(V4, ("127.0.0.1", refusing("127.0.0.1"))) for _ in range(6)]
             resolves(*dead, (V4, address))
             async with asyncio.timeout(handshake.HEAD_START_S * len(dead)):
                 assert await connected(notes) == address
@@ -212,13 +213,15 @@ def test_silence_costs_a_head_start_and_not_the_deadline(
     run(scenario())
 
 
-def test_both_families_are_tried(run: Run, resolves: Callable[..., None]) -> None:
+def test_both_families_are_tried(
+    run: Run, resolves: Callable[..., None], refusing: Callable[[str], int]
+) -> None:
     async def scenario() -> None:
         async with listening("::1") as address:
-            resolves((V4, ("127.0.0.1", unused_port())), (V6, address))
+            resolves((V4, ("127.0.0.1", refusing("127.0.0.1"))), (V6, address))
             assert await connected(Notes()) == address
         async with listening("127.0.0.1") as address:
-            resolves((V6, ("::1", unused_port(), 0, 0)), (V4, address))
+            resolves((V6, ("::1", refusing("::1"), 0, 0)), (V4, address))
             assert await connected(Notes()) == address
 
     run(scenario())
@@ -258,9 +261,11 @@ def test_of_two_that_come_through_at_once_one_is_closed(
     run(scenario())
 
 
-def test_nobody_there_is_told_with_each_address(run: Run, resolves: Callable[..., None]) -> None:
+def test_nobody_there_is_told_with_each_address(
+    run: Run, resolves: Callable[..., None], refusing: Callable[[str], int]
+) -> None:
     async def scenario() -> None:
-        resolves((V4, ("127.0.0.1", unused_port())), (V6, ("::1", unused_port(), 0, 0)))
+        resolves((V4, ("127.0.0.1", refusing("127.0.0.1"))), (V6, ("::1", refusing("::1"), 0, 0)))
         with pytest.raises(ConnectFailed) as caught:
             await connected(Notes())
         assert str(caught.value) == (

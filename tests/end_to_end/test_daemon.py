@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import signal
+from contextlib import ExitStack
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from asyncnet.config.values import Endpoint
 from tests.support.certificates import Certificates
 from tests.support.daemon import REPOSITORY, config_text, first_of, running, seen_in, start
 from tests.support.maildir import read_maildir
+from tests.support.ports import refusing_port
 
 EXAMPLES = REPOSITORY / "config" / "jobs"
 
@@ -228,14 +231,14 @@ async def test_a_job_with_mistakes_yields_all_of_them_with_their_places(
 async def test_a_server_that_is_down_costs_no_attempt_and_loses_nothing(
     tmp_path: Path, make_sink: Any
 ) -> None:
-    sink = await make_sink()
-    endpoint = sink.endpoints[0]
-    await sink.stop()  # nobody listens there now
-    async with running(tmp_path, config_text(tmp_path, endpoint.port)) as daemon:
-        daemon.drop("patient.yaml", JOB.format(to="ok@example.com", subject="x"))
-        assert await daemon.said("account waits")
-        await make_sink(listen=endpoint)
-        result = await daemon.result("patient")
+    with ExitStack() as down:
+        port = down.enter_context(refusing_port())
+        async with running(tmp_path, config_text(tmp_path, port)) as daemon:
+            daemon.drop("patient.yaml", JOB.format(to="ok@example.com", subject="x"))
+            assert await daemon.said("account waits")
+            down.close()
+            await make_sink(listen=Endpoint("127.0.0.1", port))
+            result = await daemon.result("patient")
     assert (result["status"], result["attempts"]) == ("sent", 1)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from asyncnet.config.values import Endpoint
 from tests.support.daemon import DaemonProcess, config_text, running, seen_in
 from tests.support.maildir import read_maildir
+from tests.support.ports import refusing_port
 
 JOB = """\
 id: bill-7
@@ -20,12 +20,6 @@ text: Please pay.
 """
 DROPS = 1000
 PART = DROPS // 5
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def drop_part(spool: Path, part: int) -> None:
@@ -50,13 +44,14 @@ async def until(daemon: DaemonProcess, number: int) -> None:
 
 
 async def test_a_job_dropped_a_thousand_times_is_one_mail(tmp_path: Path, make_sink: Any) -> None:
-    port = free_port()
-    config, spool = config_text(tmp_path, port), tmp_path / "spool"
-    async with running(tmp_path, config) as daemon:
-        # Two writers at once, cut off in the middle of it; the server is not there yet.
-        await asyncio.gather(*(asyncio.to_thread(drop_part, spool, part) for part in (0, 1)))
-        await until(daemon, PART // 2)
-        await daemon.kill()
+    spool = tmp_path / "spool"
+    with refusing_port() as port:  # the server is not there yet
+        config = config_text(tmp_path, port)
+        async with running(tmp_path, config) as daemon:
+            # Two writers at once, cut off in the middle of it.
+            await asyncio.gather(*(asyncio.to_thread(drop_part, spool, part) for part in (0, 1)))
+            await until(daemon, PART // 2)
+            await daemon.kill()
     drop_part(spool, 2)
     sink = await make_sink(Endpoint("127.0.0.1", port))
     async with running(tmp_path, config) as daemon:
