@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asyncnet.mail.letter import BLOCK_OCTETS, ContentError, Octets
+from asyncnet.mail.letter import BLOCK_OCTETS, ContentError, Octets, PlainText
 from asyncnet.mime.encoding import (
     ROW_OCTETS,
     Base64,
@@ -144,6 +144,18 @@ def test_a_content_that_grows_is_left_at_once() -> None:
 )
 def test_the_content_decides_the_encoding(text: str, encoding: str) -> None:
     assert encode_text(text)[0] == encoding
+
+
+PLAIN_LINES = st.sampled_from(
+    ["From ", ".", "..", "--=_", "a" * 76, "b" * 998, "c" * 999, " ", "\t", "=", "~", "\n", "\n\n"]
+)
+
+
+@given(st.lists(PLAIN_LINES).map("".join))
+@example("a\n" + "b" * 999)
+@example("a\n.b\n")
+def test_a_text_known_to_be_plain_is_encoded_as_any_other(text: str) -> None:
+    assert encode_text(PlainText(text)) == encode_text(text)
 
 
 @example("." * 300)

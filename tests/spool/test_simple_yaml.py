@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncnet.spool.document import Document
+from asyncnet.mail.letter import PlainText
+from asyncnet.spool.document import Document, TextNode
 from asyncnet.spool.errors import JobRefused
 from asyncnet.spool.simple_yaml import MAX_BLOCKS, MAX_ITEMS, MAX_LINES, read_simple
-from asyncnet.spool.yaml_document import read_with_libyaml
+from asyncnet.spool.yaml_document import read_simple_yaml, read_with_libyaml
 
 SIMPLE = """\
 from: Bench <bench@example.org>
@@ -110,6 +111,24 @@ def test_many_blocks_are_left_to_libyaml_since_each_is_looked_for_to_the_end() -
         document = read_simple(text.encode())
         assert (document is None) is (number > MAX_BLOCKS)
         assert document is None or document == by_libyaml(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"), [("~ x\ty !", True), ("caf\xe9", False), ("\u795d", False)]
+)
+def test_only_a_block_of_printable_ascii_is_told_to_be_plain(line: str, plain: bool) -> None:
+    document = read_simple_yaml(f"text: |\n  {line}\n".encode())
+    assert document is not None
+    ((_, value),) = document.root.entries
+    assert isinstance(value, TextNode)
+    assert value.text == f"{line}\n"
+    assert isinstance(value.text, PlainText) is plain
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x07", "\x1b", "\x7f"])
+def test_a_block_with_a_control_is_refused_before_it_could_be_told_so(control: str) -> None:
+    with pytest.raises(JobRefused, match="cannot stand in a YAML file"):
+        read_simple_yaml(f"text: |\n  a{control}b\n".encode())
 
 
 def test_a_file_of_very_many_lines_is_left_to_who_does_not_keep_the_loop_waiting() -> None:
