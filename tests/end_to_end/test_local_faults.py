@@ -400,6 +400,16 @@ def processor_ticks(process: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+async def comes_to_rest(process: int) -> bool:
+    """Whether there is a second in which it hardly runs: there is none where it runs in circles."""
+    for _ in range(10):
+        before = processor_ticks(process)
+        await asyncio.sleep(1)
+        if processor_ticks(process) - before < os.sysconf("SC_CLK_TCK") / 4:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("jump_s", [DAY_S, -DAY_S], ids=["forward", "back"])
 async def test_a_clock_that_jumps_delays_no_mail_and_expires_none(
     tmp_path: Path, clock: FakeClock, jump_s: int
@@ -417,8 +427,5 @@ async def test_a_clock_that_jumps_delays_no_mail_and_expires_none(
             is_sent(await daemon.result("waits"))
             daemon.drop("new.yaml", JOB.format(SMALL))
             is_sent(await daemon.result("new"))
-            before, seconds = processor_ticks(daemon.process.pid), 2
-            await asyncio.sleep(seconds)  # of idleness: nothing may run in circles
-            spent = processor_ticks(daemon.process.pid) - before
-            assert spent < seconds * os.sysconf("SC_CLK_TCK") / 4
+            assert await comes_to_rest(daemon.process.pid)
         assert taken(server.heard) == 2
