@@ -102,6 +102,8 @@ async def test_a_kill_of_a_job_moved_back_sends_to_nobody_who_has_it(
     failed, sent, pickup = (dying.spool / name for name in ("failed", "sent", "pickup"))
     first = await dying.result("job")
     await seen_in({failed}, lambda: [path for path in [failed / files[-1]] if path.exists()])
+    # Killed before that is noted, the next start would file its result once more.
+    assert await dying.said("job reported", name="job")
     assert (first["status"], sink.stored) == ("partial", 1)
     for name in files:
         (failed / name).rename(pickup / name)
