@@ -49,16 +49,19 @@ class FileContent:
 
     def blocks(self) -> Iterator[bytes]:
         try:
-            with os.fdopen(_walk(self.folder, self.parts), "rb") as file:
-                self._compare(file.fileno())
+            descriptor = _walk(self.folder, self.parts)
+            try:
+                self._compare(descriptor)
                 left = self.octets
                 while left:
-                    block = file.read(min(left, BLOCK_OCTETS))
+                    block = os.read(descriptor, min(left, BLOCK_OCTETS))
                     if not block:
                         self._changed()
                     left -= len(block)
                     yield block
-                self._compare(file.fileno())
+                self._compare(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             if error.errno in (*LOCAL_FAULTS, DISK_FAILS):
                 raise
@@ -147,6 +150,8 @@ class AllowedFolders:
 def _walk(folder: Path, parts: Sequence[str]) -> int:
     """A descriptor of the file, reached from folder by real folders alone.  Raises OSError."""
     # The folder itself is the administrator's choice and may be a link.
+    if len(parts) == 1:
+        return os.open(f"{folder}/{parts[0]}", _FILE)
     here = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
     try:
         for part in parts[:-1]:
