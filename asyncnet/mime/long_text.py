@@ -180,8 +180,8 @@ def _quoted(content: Content) -> Iterator[bytes]:
     """The text as quoted-printable lines with CRLF, a piece at a time.
 
     Lines are encoded one by one, so a piece may end with any line.  Within a longer one it ends
-    at a soft break: what follows begins at column 0 as after a line end, and b2a_qp looks no
-    further ahead than one octet, which the tail behind the last soft break always holds.
+    at a soft break: what follows begins at column 0 as after a line end.  That is not the last one,
+    which may stand there for a blank only because the text held so far ends with it.
     """
     held = b""
     for piece in _pieces(content):
@@ -190,8 +190,8 @@ def _quoted(content: Content) -> Iterator[bytes]:
         if end:
             yield quoted_printable(text[:end])
         held = text[end:]
-        if len(held) > ENCODED_LINE_OCTETS:
+        if len(held) > 2 * ENCODED_LINE_OCTETS:  # two soft breaks at least
             quoted = binascii.b2a_qp(held, istext=True)
-            end = quoted.rfind(b"=\n") + len(b"=\n")
+            end = quoted.rfind(b"=\n", 0, quoted.rfind(b"=\n")) + len(b"=\n")
             yield mended(quoted[:end]).replace(b"\n", b"\r\n")
             held = binascii.a2b_qp(quoted[end:])

@@ -58,6 +58,7 @@ class Cut:
 @example("a\r\nb\r", (2,))
 @example("é" * 37 + ". \n", (1,))
 @example("." * 300, (7,))
+@example("\f\n" + "a" * 148 + " \n", (151,))
 @example("a" * 74 + " \n" + "=" * 3_000, (1_000,))
 @given(TEXTS, st.lists(st.integers(1, 300), min_size=1, max_size=6).map(tuple))
 def test_the_octets_are_those_of_the_whole_text(text: str, sizes: tuple[int, ...]) -> None:
