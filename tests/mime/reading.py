@@ -1,14 +1,16 @@
 """Messages read back: the promises that every message keeps, and the standard library's view."""
 
+import email.utils
 import re
 from collections.abc import Iterable
 from email import message_from_bytes
 from email.header import decode_header
 from email.message import EmailMessage
 from email.policy import default
-from email.utils import getaddresses
 from typing import cast
 
+# Where it can be strict it is, and then takes no address at a domain literal.
+_NOT_STRICT = {"strict": False} if hasattr(email.utils, "supports_strict_parsing") else {}
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -66,7 +68,8 @@ def mailboxes_in(body: str) -> list[tuple[str, str]]:
 
     By the older reader: the newer one puts a blank between the encoded words of a name.
     """
-    return [(decoded(name), address) for name, address in getaddresses([body])]
+    found = email.utils.getaddresses([body], **_NOT_STRICT)
+    return [(decoded(name), address) for name, address in found]
 
 
 def read(octets: bytes) -> EmailMessage:

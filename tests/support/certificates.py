@@ -38,7 +38,7 @@ class Certificates:
 
     def common_name_only(self) -> ssl.SSLContext:
         """The name stands where nobody may look for it any more (RFC 9525)."""
-        return _server(self._authority.issue_cert(common_name=NAME))
+        return self._odd(ec.generate_private_key(ec.SECP256R1()), alternative=False)
 
     def expired(self) -> ssl.SSLContext:
         now = datetime.now(UTC)
@@ -85,8 +85,13 @@ class Certificates:
         self,
         key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
         usage: x509.ExtendedKeyUsage | None = None,
+        *,
+        alternative: bool = True,
     ) -> ssl.SSLContext:
-        """What trustme does not make: vouched for by our authority all the same."""
+        """What trustme does not make: vouched for by our authority all the same.
+
+        alternative: NAME is its subjectAltName, too.
+        """
         issuer = x509.load_pem_x509_certificate(self._authority.cert_pem.bytes())
         pem = self._authority.private_key_pem.bytes()
         issuing = serialization.load_pem_private_key(pem, None)
@@ -100,11 +105,13 @@ class Certificates:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing.public_key()), False
             )
         )
+        if alternative:
+            names = x509.SubjectAlternativeName([x509.DNSName(NAME)])
+            builder = builder.add_extension(names, critical=False)
         if usage is not None:
             builder = builder.add_extension(usage, critical=False)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
