@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from asyncnet.cli import activation, exit_codes, logs
+from asyncnet.cli.giving_way import give_way
 from asyncnet.cli.one_processor import stay_on_one
 from asyncnet.cli.settings import load_providers, read_settings
 from asyncnet.config.file import ConfigError, load
@@ -93,6 +94,7 @@ async def serve(daemon: Daemon, reload: Reload) -> int:
     beside = [
         asyncio.create_task(_reload_on(hang_up, daemon, reload)),
         asyncio.create_task(stay_on_one()),
+        asyncio.create_task(give_way()),
     ]
     try:
         await daemon.run(stopping)

@@ -13,6 +13,8 @@ from typing import Any
 from asyncnet.config.values import Endpoint
 from asyncnet.web.listener import HttpListener
 
+PAGES = "pages"  # the thread's name
+
 
 class ListenerApart:
     """Runs a listener apart from the loop that starts and stops it, once each."""
@@ -37,7 +39,7 @@ class ListenerApart:
         """Listen, on a loop of the same kind as the caller's.  Raises OSError as the listener."""
         self._loop = type(asyncio.get_running_loop())()
         # A thread of a daemon that dies of a fault must not keep the process.
-        self._thread = Thread(target=self._loop.run_forever, name="pages", daemon=True)
+        self._thread = Thread(target=self._loop.run_forever, name=PAGES, daemon=True)
         self._thread.start()
         try:
             await self._there(self._listener.start())
