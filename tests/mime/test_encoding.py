@@ -14,6 +14,7 @@ from asyncnet.mail.letter import BLOCK_OCTETS, ContentError, Octets, PlainText
 from asyncnet.mime.encoding import (
     ROW_OCTETS,
     Base64,
+    are_plain,
     base64_octets,
     base64_rows,
     encode_text,
@@ -22,6 +23,12 @@ from asyncnet.mime.encoding import (
 from asyncnet.mime.errors import UnsafeText
 from tests.mime.reading import assert_fit_to_send
 
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["", "a", ".", "From ", "From", "--=_", "--=", "F", "-"]),
+        st.sampled_from([0, 1, 70, 400, 993, 994, 997, 998]),
+    ).map(lambda it: it[0] + "b" * it[1])
+)
 SIZES = [0, 1, 2, 3, 56, 57, 58, 114, 57 * 64 - 1, 57 * 64, 57 * 64 + 1, BLOCK_OCTETS]
 ALPHABET = st.one_of(st.sampled_from(".F\r\n \t=_-aé\0"), st.characters(exclude_categories=["Cs"]))
 TEXTS = st.one_of(
@@ -224,3 +231,14 @@ def test_blocks_are_whole_rows() -> None:
     blocks = list(Base64(Octets(bytes(2 * BLOCK_OCTETS + 100))).blocks())
     assert all(block.endswith(b"\r\n") for block in blocks)
     assert len(blocks) <= 4
+
+
+@example(["b" * 998] * 30)
+@example(["a"] * 2_000 + ["b" * 999])
+@example(["a"] * 2_000 + ["."])
+@given(LINES.map(lambda lines: lines * 8))
+def test_lines_are_plain_by_their_beginnings_and_lengths_however_long_they_are(
+    lines: list[str],
+) -> None:
+    bad = [it for it in lines if len(it) > 998 or it.startswith((".", "From ", "--=_"))]
+    assert are_plain("".join(f"{it}\n" for it in lines).encode()) == (not bad)
