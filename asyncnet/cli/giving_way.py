@@ -2,7 +2,7 @@
 
 A thread that is woken would cut in on the loop that woke it, only to wait for the interpreter that
 the loop still holds.  As SCHED_BATCH (sched(7)) it waits until the loop rests or has had its time;
-by then more has gathered for it, and much fewer turns change hands.  When nothing else runs, it
+by then more has gathered for it, and far fewer turns change hands.  When nothing else runs, it
 begins at once as ever.
 """
 
@@ -29,5 +29,11 @@ async def give_way() -> None:
                 continue
             if thread.native_id is not None:  # it has begun
                 with contextlib.suppress(OSError):  # it has just ended, or the system refuses it
-                    os.sched_setscheduler(thread.native_id, os.SCHED_BATCH, os.sched_param(0))
+                    _let_give_way(thread.native_id)
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _let_give_way(thread: int) -> None:
+    """Raises OSError.  Who was given another policy from outside keeps it."""
+    if os.sched_getscheduler(thread) == os.SCHED_OTHER:
+        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))

@@ -53,6 +53,16 @@ async def test_all_but_those_with_a_loop_give_way_also_those_begun_later(
         assert [os.sched_getscheduler(it) for it in with_a_loop] == [os.SCHED_OTHER] * 2
 
 
+async def test_a_policy_from_outside_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(giving_way, "LOOK_EVERY_S", 0.001)
+    with a_thread("background") as background, a_thread("writer") as writer:
+        os.sched_setscheduler(background, os.SCHED_IDLE, os.sched_param(0))
+        giving = asyncio.create_task(giving_way.give_way())
+        await until_it_gives_way(writer)  # which began later, so the other was looked at before
+        giving.cancel()
+        assert os.sched_getscheduler(background) == os.SCHED_IDLE
+
+
 async def test_where_the_system_refuses_all_stays_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
