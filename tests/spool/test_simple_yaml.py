@@ -85,6 +85,8 @@ def test_a_simple_file_is_read_without_libyaml() -> None:
         "a: |\n",
         "a: |\n  b",
         "a: |\n  b\n  c",
+        "a: |\n  b\r\n  c\n",
+        "a: |\n  b\r  c\n",
         "---\na: b\n",
         "a: b\n...\n",
         "# a\na: b\n",
